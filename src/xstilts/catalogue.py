@@ -1,0 +1,72 @@
+"""What there is to choose from: tasks with their defaults and marks, families of models. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from xstilts import tasks
+from xstilts.model_source import find_model
+from xstilts.models.families import FAMILIES
+from xstilts.study import ModelChoice
+from xstilts.tasks.task import Task
+
+
+def known_tasks(task_files: Iterable[Path] = ()) -> list[Task]:
+    """Targets, intermediate tasks, then those of ``task_files``."""
+    return [*tasks.targets(), *tasks.intermediate(), *(tasks.load_file(path) for path in task_files)]
+
+
+def describe_tasks(task_files: Iterable[Path] = ()) -> list[dict[str, Any]]:
+    """Every task as plain data: what it is, and each default with its mark (FACTS: read, recalled ...)."""
+    return [
+        {
+            "name": task.name,
+            "title": task.title,
+            "role": task.role,
+            "type": task.type.name,
+            "group": task.group,
+            "labels": list(getattr(task.type, "labels", ())),
+            "languages": list(task.languages),
+            "main_score": list(task.main_score),
+            "trains_on": task.trains_on,
+            "files": {split: [list(layout) for layout in layouts] for split, layouts in task.files.items()},
+            "training": task.training.model_dump(mode="json") if task.trains_on else None,
+            "encoding": task.encoding.model_dump(mode="json"),
+            "marks": dict(task.marks),
+            "counts": {split: dict(counts) for split, counts in task.counts.items()},
+            "paper": task.paper,
+            "licence": task.licence,
+            "address": task.address,
+            "fetch": task.fetch,
+        }
+        for task in known_tasks(task_files)
+    ]
+
+
+def describe_models(folders: Iterable[Path] = ()) -> dict[str, Any]:
+    """Families whose packed execution is verified, and what each of ``folders`` is."""
+    families = [
+        {"family": name, "execution": "packed", "exports": [f"AutoModel{h.suffix}" for h in family.heads.values()]}
+        for name, family in FAMILIES.items()
+    ]
+    models = []
+    for folder in folders:
+        found = find_model(folder.name, ModelChoice(path=str(folder)), _digest)
+        models.append(
+            {
+                "folder": str(folder),
+                "family": found.family,
+                "num_layers": found.num_layers,
+                "execution": "packed" if found.family in FAMILIES else "padded",
+                "identity": found.identity,
+            }
+        )
+    return {"families": families, "models": models}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,80 @@
+"""The error tree: everything the user can cause or mend is an ``XstiltsError``.
+
+XstiltsError
+├── StudyError       the study file: a wrong field, an unknown name
+├── DataError        a data file: missing, damaged, a bad row (names ``file:line``)
+├── GoldError        gold labels: missing, placeholders, wrong number of lines
+├── PredictionError  somebody's predictions: missing language, wrong number of lines
+├── ModelError       a model folder or head that does not fit the task
+├── StoreError       the store: damaged node, disk full, read-only
+├── TrainingError    a run that cannot go on: NaN loss, no rows left
+└── MissingNameError a task, model, arm or node name that does not exist (lists the nearest)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class XstiltsError(Exception):
+    """What went wrong, where, and what helps.
+
+    Args:
+        what: the problem with the offending value and the rule it breaks.
+        where: ``file:line``, a field's path or a node key; empty if there is no such place.
+        hint: the nearest names or the command that helps; empty if there is none.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, where, hint
+        super().__init__(what, where, hint)
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.what}" + (f"\n  {self.hint}" if self.hint else "")
+
+
+class StudyError(XstiltsError):
+    """The study file says something that cannot be."""
+
+
+class DataError(XstiltsError):
+    """A data file is missing, damaged or holds a bad row."""
+
+
+class GoldError(XstiltsError):
+    """Gold labels are missing, are placeholders, or do not fit the predictions."""
+
+
+class PredictionError(XstiltsError):
+    """Predictions are missing, malformed, or do not fit the gold."""
+
+
+class ModelError(XstiltsError):
+    """A model folder cannot be used for what is asked."""
+
+
+class StoreError(XstiltsError):
+    """The store is damaged, full or read-only."""
+
+
+class TrainingError(XstiltsError):
+    """Training cannot go on."""
+
+
+class MissingNameError(XstiltsError):
+    """A name that does not exist; the hint lists the nearest that do."""
+
+    def __init__(self, kind: str, name: str, names: Iterable[str], *, where: str = "") -> None:
+        names = list(names)
+        super().__init__(f"unknown {kind} {name!r}", where=where, hint=nearest(name, names))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which known names are closest to ``name``, or list them all when none is close."""
+    names = list(names)
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(n) for n in close) + "?"
+    return ("known: " + ", ".join(names)) if names else ""

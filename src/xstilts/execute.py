@@ -1,0 +1,228 @@
+"""Runs a node in a worker process: the only place where the graph meets training and inference.
+
+Started as ``python -m xstilts.execute`` by the driver. The pure kinds (calibrate, score) never load torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xstilts import scoring, tasks
+from xstilts.errors import ModelError
+from xstilts.graph.node import Node, Resources
+from xstilts.graph.worker import Progress, serve
+from xstilts.hyperparameters import Encoding, Training
+from xstilts.rows import choose_rows, drop_overlap, open_rows
+from xstilts.task_types import Classification, Retrieval, Tagging, TaskType
+from xstilts.tasks.task import Task
+
+if TYPE_CHECKING:
+    from xstilts.models.model import Model
+    from xstilts.models.precision import Precision
+
+Counts = dict[str, Any]
+_loaded: dict[str, Model] = {}
+"""The last model that was used for predictions: nodes that share it run one after another in the same worker."""
+
+
+def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
+    """Run one node and leave its output in ``out``; the returned counts are kept with the node.
+
+    Args:
+        node: what to run.
+        parents: role -> folder of a finished node.
+        out: an empty folder.
+        resources: device, threads, and where input files and models lie.
+        progress: told how far it is.
+    """
+    for path in resources.task_files:
+        tasks.load_file(Path(path))
+    kinds: dict[str, Callable[[], Counts]] = {
+        "train": lambda: _train(node, parents, out, resources, progress),
+        "predict": lambda: _predict(node, parents, out, resources, progress),
+        "retrieve": lambda: _retrieve(node, parents, out, resources, progress),
+        "calibrate": lambda: scoring.calibrate(node, parents, out, resources),
+        "score": lambda: scoring.score(node, parents, out, resources),
+    }
+    return kinds[node.kind]()
+
+
+def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
+    """Train from the parent's or the base model's encoder, export the model and its log."""
+    from xstilts.models.model import Model, export
+    from xstilts.training.loop import train
+
+    spec = node.spec
+    task = tasks.load(spec["task"])
+    settings, encoding = Training.model_validate(spec["training"]), Encoding.model_validate(spec["encoding"])
+    found = open_rows(task, spec, spec["source"], resources)
+    kept, dropped = drop_overlap(found, task, spec["overlap"], spec["source"], resources)
+    examples = choose_rows(kept, spec["rows"])
+    task_type = _with_tags_of(task.type, examples)
+    assert task_type.head is not None
+    _loaded.clear()
+    model = Model.start(
+        _start_folder(spec, parents, resources),
+        task_type.head,
+        spec["seed"],
+        precision=spec["precision"],
+        device=resources.device,
+        dropout=settings.dropout,
+        attention_dropout=settings.attention_dropout,
+    )
+    features = task_type.encode(examples, model.tokenizer, encoding)
+    summary = train(
+        model,
+        task_type,
+        features,
+        settings,
+        seed=spec["seed"],
+        micro_batch_tokens=resources.micro_batch_tokens,
+        dev=_dev_score(model, task_type, spec, settings, encoding, resources) if "dev" in spec else None,
+        progress=progress,
+        log=out / "training.jsonl",
+    )
+    export(model, out / "model", task.name, task_type.name, task_type.head.labels)
+    counts = {
+        "rows_found": len(found),
+        "rows_dropped_overlap": dropped,
+        "rows_trained_on": len(examples),
+        **features.counts,
+        **summary.as_json(),
+        "execution": str(model.encoder.execution),
+    }
+    (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    return counts
+
+
+def _with_tags_of(task_type: TaskType, examples: Sequence[Any]) -> TaskType:
+    """The shape with its labels; a tagging task that declares none takes those of its training rows (CCG)."""
+    if isinstance(task_type, Tagging) and not task_type.labels:
+        return Tagging(tuple(sorted({tag for e in examples for tag in e.tags or ()})))
+    return task_type
+
+
+def _start_folder(spec: Mapping[str, Any], parents: Mapping[str, Path], resources: Resources) -> Path:
+    return parents["model"] / "model" if "model" in parents else Path(resources.models[spec["model"]])
+
+
+def _dev_score(
+    model: Model,
+    task_type: TaskType,
+    spec: Mapping[str, Any],
+    settings: Training,
+    encoding: Encoding,
+    resources: Resources,
+) -> Callable[[], float]:
+    """The source-language dev score, by the task's own metric, on the first rows of the fixed shuffle."""
+    from xstilts.inference.predict import predict
+
+    task = tasks.load(spec["dev"]["task"])
+    examples = choose_rows(open_rows(task, spec["dev"], spec["source"], resources), settings.selection_rows)
+    golds = [task.type.gold(e) for e in examples]
+
+    def score() -> float:
+        outputs, _ = predict(
+            model, task_type, examples, encoding, micro_batch_tokens=resources.micro_batch_tokens, progress=None
+        )
+        scores = task.metric(golds, [task_type.answer(o) for o in outputs], spec["source"])
+        return sum(scores[name] for name in task.main_score) / len(task.main_score)
+
+    return score
+
+
+def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
+    """Scored outputs of every language: the predictions files."""
+    from xstilts.inference.predict import predict
+
+    spec = node.spec
+    task, encoding = tasks.load(spec["task"]), Encoding.model_validate(spec["encoding"])
+    model = _load(parents["model"] / "model", spec["precision"], resources, head=True)
+    assert model.head_shape is not None
+    task_type = _matched(task, model.head_shape.labels)
+    counts: dict[str, Any] = {}
+    for done, (language, entry) in enumerate(spec["languages"].items()):
+        progress(done, len(spec["languages"]), "languages", at=language)
+        examples = choose_rows(open_rows(task, entry, language, resources), spec["rows"])
+        outputs, counts[language] = predict(
+            model, task_type, examples, encoding, micro_batch_tokens=resources.micro_batch_tokens, progress=None
+        )
+        scoring.write_rows(out / "outputs" / f"{language}.jsonl", outputs)
+    (out / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    return _summed(counts)
+
+
+def _matched(task: Task, labels: tuple[str, ...]) -> TaskType:
+    """The task's shape with the labels in the order of the model's head; other labels than the task's are an error."""
+    if not isinstance(task.type, Classification | Tagging):
+        return task.type
+    if task.type.labels and set(task.type.labels) != set(labels):
+        unseen = sorted(set(task.type.labels) - set(labels))
+        raise ModelError(
+            f"{task.name} has labels the model's head does not know: {', '.join(unseen) or 'none'}; "
+            f"the head knows {', '.join(labels)}"
+        )
+    return replace(task.type, labels=tuple(labels))
+
+
+def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
+    """Neighbours (Tatoeba) or mined pairs (BUCC) at every asked layer and pooling; embeddings are scratch."""
+    from xstilts.inference.sweep import sweep_mined, sweep_nearest
+
+    spec = node.spec
+    task, encoding = tasks.load(spec["task"]), Encoding.model_validate(spec["encoding"])
+    assert isinstance(task.type, Retrieval)
+    layers, poolings = spec["layers"], spec["poolings"]
+    if layers == "calibrated":
+        chosen = json.loads((parents["calibration"] / "calibration.json").read_text(encoding="utf-8"))
+        layers, poolings = [chosen["layer"]], [chosen["pooling"]]
+    model = _load(_start_folder(spec, parents, resources), spec["precision"], resources, head=False)
+    counts: dict[str, Any] = {}
+    for done, (language, entry) in enumerate(spec["languages"].items()):
+        (bitext,) = open_rows(task, entry, language, resources)
+        total = len(spec["languages"])
+
+        def shown(sentences: int, of: int, done: int = done, language: str = language, total: int = total) -> None:
+            progress(done + sentences / of, total, "languages", at=language)
+
+        sweep = (sweep_nearest if task.type.mode == "nearest" else sweep_mined)(
+            model,
+            bitext,
+            encoding,
+            layers=layers,
+            poolings=poolings,
+            scratch=Path(resources.scratch) if resources.scratch else out,
+            micro_batch_tokens=resources.micro_batch_tokens,
+            progress=shown,
+        )
+        counts[language] = sweep.counts
+        scoring.write_rows(out / "outputs" / f"{language}.jsonl", scoring.folded(sweep.rows))
+    (out / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    return _summed(counts)
+
+
+def _load(folder: Path, precision: Precision, resources: Resources, *, head: bool) -> Model:
+    from xstilts.models.model import Model
+
+    key = f"{folder} {precision} {resources.device} {head}"
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = (
+            Model.load(folder, precision=precision, device=resources.device)
+            if head
+            else Model.start(folder, None, precision=precision, device=resources.device)
+        )
+    return _loaded[key]
+
+
+def _summed(counts: Mapping[str, Mapping[str, int]]) -> Counts:
+    names = sorted({name for c in counts.values() for name in c})
+    return {"languages": len(counts), **{n: sum(c.get(n, 0) for c in counts.values()) for n in names}}
+
+
+if __name__ == "__main__":
+    serve(execute)

@@ -1,0 +1,136 @@
+"""What may be removed from a store, and why. Listing is apart from removing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xstilts.errors import StoreError
+from xstilts.graph.owner import birth
+from xstilts.graph.status import is_running, known_nodes, resolve
+from xstilts.graph.store import Store
+
+OLD_SECONDS = 600.0
+"""Age from which something half-written is surely not being written."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that may go.
+
+    Args:
+        what: ``work`` (a dead attempt), ``failure``, ``node``, or ``rest`` (what a killed process left half-removed).
+        key: of the node; empty for a rest.
+        path: the folder or file.
+        bytes: its size.
+        why: the reason.
+    """
+
+    what: Literal["work", "failure", "node", "rest"]
+    key: str
+    path: Path
+    bytes: int
+    why: str
+
+
+def removable(store: Store) -> list[Item]:
+    """Dead attempts, failures, leftovers, and finished nodes that no recorded study reaches.
+
+    While no study is recorded, no finished node is offered: all would be.
+    """
+    items = [*_dead_work(store), *_failures(store, store.failures()), *_leftovers(store)]
+    if not store.studies():
+        return items
+    reached = _reached(store)
+    lost = [key for key in store if key not in reached]
+    return items + [_node(store, key, "no recorded study needs it") for key in lost]
+
+
+def removable_node(store: Store, prefix: str) -> list[Item]:
+    """One node and everything made from it: finished, failed or claimed from another machine.
+
+    Raises:
+        MissingNameError, StoreError: unknown or ambiguous ``prefix``; or a live process of this machine works on one.
+    """
+    finished = set(store)
+    known = known_nodes(store)
+    key = resolve(prefix, {*finished, *known, *store.claims()})
+    parents = {k: set(node.get("parents", {}).values()) for k, node in known.items()}
+    # A damaged record must not stand in the way of removing it: the named node's own is not needed.
+    parents.update({k: set(store.record(k)["parents"].values()) for k in finished - {key}})
+    doomed = [key]
+    while more := sorted(k for k, above in parents.items() if above & set(doomed) and k not in doomed):
+        doomed += more
+    claims, failures = set(store.claims()), set(store.failures())
+    items = []
+    for each in reversed(doomed):
+        owner = store.owner(each)
+        if owner is not None and owner.state == "live":
+            raise StoreError(f"process {owner.pid} is running node {each[:12]}", hint="stop that run first")
+        reason = "named" if each == key else f"made from {key[:12]}"
+        items += [_node(store, each, reason)] if each in finished else []
+        items += [_work(store, each, reason)] if each in claims else []
+        items += _failures(store, [each]) if each in failures else []
+    return items
+
+
+def remove(store: Store, items: Iterable[Item]) -> None:
+    """Remove what ``removable`` or ``removable_node`` gave, in that order: children before what they were made from.
+
+    A node that a driver of this machine has claimed since is left alone.
+    """
+    with store.locked():
+        for item in items:
+            owner = store.owner(item.key) if item.key else None
+            if owner is None or owner.state != "live":
+                store.remove_path(item.path)
+
+
+def _reached(store: Store) -> set[str]:
+    stack = [node["key"] for payload in store.studies().values() for node in payload["nodes"]]
+    stack += [key for key in store.claims() if is_running(store, key)]
+    reached: set[str] = set()
+    while stack:
+        key = stack.pop()
+        if key not in reached:
+            reached.add(key)
+            if store.has(key):
+                stack.extend(store.record(key)["parents"].values())
+    return reached
+
+
+def _dead_work(store: Store) -> Iterator[Item]:
+    return (_work(store, key, "its driver is dead") for key in store.claims() if not is_running(store, key))
+
+
+def _failures(store: Store, keys: Iterable[str]) -> Iterator[Item]:
+    for key in keys:
+        path = store.root / "failed" / f"{key}.json"
+        title = (store.failure(key) or {}).get("title", "")
+        yield Item("failure", key, path, size(path), f"a failed attempt of {title}")
+
+
+def _leftovers(store: Store) -> Iterator[Item]:
+    for path in sorted(store.root.glob("*/.*.aside")):
+        pid = int(path.name.split(".")[-3])
+        # The number is of this machine only; on a shared store the age speaks for the other machines.
+        if birth(pid) is None and time.time() - path.lstat().st_mtime > OLD_SECONDS:
+            yield Item("rest", "", path, size(path), "a process was killed while it wrote or removed this")
+
+
+def _node(store: Store, key: str, why: str) -> Item:
+    return Item("node", key, store.path(key), size(store.path(key)), why)
+
+
+def _work(store: Store, key: str, why: str) -> Item:
+    return Item("work", key, store.work(key), size(store.work(key)), why)
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files under a folder."""
+    if path.is_dir():
+        return sum(p.lstat().st_size for p in path.rglob("*") if not p.is_dir())
+    return path.lstat().st_size

@@ -1,0 +1,67 @@
+"""The digests of input files, remembered: gigabytes of data must not be read again at every planning."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from xstilts.errors import DataError, StoreError
+from xstilts.graph.disk import digest_file, guarded, read_json, write_json
+
+FRESH_NS = 2_000_000_000
+"""A file changed less than this before it was read may change again under the same time stamp: not remembered."""
+
+
+class Digests:
+    """SHA-256 of files by (path, size, mtime in ns, inode): any of them changed, the file is read again.
+
+    Args:
+        path: the JSON file that remembers; made by ``save``. A damaged one is rebuilt: it holds nothing but a saving.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known = self._load()
+        self._new: dict[str, list[int | str]] = {}
+
+    def _load(self) -> dict[str, list[int | str]]:
+        try:
+            known = read_json(self.path)
+        except (FileNotFoundError, StoreError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def digest(self, path: Path | str) -> str:
+        """SHA-256 of the file at ``path``.
+
+        Raises:
+            DataError: there is no such file, or it changes while it is read.
+        """
+        place = Path(path).resolve()
+        stamp = _stamp(place)
+        entry = self._known.get(str(place))
+        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == stamp:
+            return str(entry[3])
+        started = time.time_ns()
+        digest = digest_file(place)
+        if _stamp(place) != stamp:
+            raise DataError("the file changes while it is being read", where=str(place), hint="wait for its writer")
+        if started - stamp[1] > FRESH_NS:
+            self._known[str(place)] = self._new[str(place)] = [*stamp, digest]
+        return digest
+
+    def save(self) -> None:
+        """Write what was learnt, whole or not at all; what another process saved meanwhile is kept."""
+        if not self._new:
+            return
+        with guarded(self.path):
+            write_json(self.path, {**self._load(), **self._new})
+        self._new = {}
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError("no such file", where=str(path)) from error
+    return [found.st_size, found.st_mtime_ns, found.st_ino]

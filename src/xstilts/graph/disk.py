@@ -1,0 +1,124 @@
+"""Bytes on a disk that may be full, read-only or broken: whole-or-nothing writes, digests, errors that say what to do.
+
+A reader never sees half a file: JSON is written aside, flushed to the disk and renamed. The errors of a disk (full,
+over quota, read-only, I/O) become a ``StoreError`` that names the path and says what is safe.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import StoreError
+
+ADVICE = {
+    errno.ENOSPC: ("the disk is full", "free some space (`xstilts clean{store}` lists what the store can spare)"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space (`xstilts clean{store}` lists what can go)"),
+    errno.EROFS: ("the file system is read-only", "mount it for writing, or name another folder with --store"),
+    errno.EIO: ("the disk reports an input/output error", "check the disk (dmesg), or move the store to another one"),
+    errno.EACCES: ("permission denied", "run as the owner of the folder, or name another one with --store"),
+}
+SAFE = "every finished node is kept; the same command goes on from there"
+_count = itertools.count()
+
+
+def explain(error: BaseException, path: Path, store: Path | None = None) -> StoreError | None:
+    """The error of a disk as a ``StoreError``; ``None`` when ``error`` (or what caused it) is of another kind.
+
+    Args:
+        error: what was raised; its causes are looked at too.
+        path: what was being written, named if the error itself names no file.
+        store: folder of the store, for the command in the hint.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        code = _code(link)
+        if code is not None:
+            what, cure = ADVICE[code]
+            place = str(link.filename) if isinstance(link, OSError) and link.filename else str(path)
+            cure = cure.format(store=f" --store {store}" if store else "")
+            return StoreError(f"{what} ({errno.errorcode[code]})", where=place, hint=f"{cure}; {SAFE}")
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _code(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and error.errno in ADVICE:
+        return error.errno
+    # Libraries written in Rust (safetensors) keep the number only in their text.
+    return next((code for code in ADVICE if f"(os error {code})" in str(error)), None)
+
+
+@contextmanager
+def guarded(path: Path, store: Path | None = None) -> Iterator[None]:
+    """Turn the errors of the disk under ``path`` into ``StoreError``."""
+    try:
+        yield
+    except OSError as error:
+        told = explain(error, path, store)
+        if told is None:
+            raise
+        raise told from error
+
+
+def aside(path: Path) -> Path:
+    """A hidden name next to ``path`` that no other thread or process uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{next(_count)}.aside")
+
+
+def as_text(value: Any) -> str:
+    """JSON as it stands in the store: sorted keys, one field a line. NaN is refused with ``ValueError``."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk: a rename lasts only after this."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a new file and flush it; the caller renames it, or the folder it is in."""
+    with path.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace ``path`` whole: written aside, flushed, renamed. The old content survives any failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text, fresh = as_text(value), aside(path)
+    try:
+        write_synced(fresh, text)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """The value in ``path``; a ``StoreError`` names it when it is no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise StoreError(
+            f"not valid JSON: {error}", where=str(path), hint="the file was damaged after it was written"
+        ) from error
+
+
+def digest_file(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

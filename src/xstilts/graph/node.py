@@ -1,0 +1,117 @@
+"""A node: one stage of a study, and its identity.
+
+Identity is data: the key is the sha-256 of the canonical JSON of kind, version, spec and parents' keys. Whatever can
+change a result is in the spec; where and with what it runs (``Resources``) never is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+VERSIONS = {"train": 1, "predict": 1, "retrieve": 1, "calibrate": 1, "score": 1}
+"""Declared code version of every node kind: raised when the kind's output may change (a golden test watches)."""
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text. NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_text(text: str) -> str:
+    """64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Node:
+    """One stage.
+
+    Args:
+        kind: a key of ``VERSIONS``.
+        spec: plain JSON; hashed.
+        parents: role -> key of the node whose output is read; hashed.
+        labels: what people call it (model, arm, task, seed); not hashed.
+    """
+
+    kind: str
+    spec: Mapping[str, Any]
+    parents: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """64 hexadecimal digits."""
+        identity = {"kind": self.kind, "version": VERSIONS[self.kind], "spec": self.spec, "parents": self.parents}
+        return sha256_text(canonical(identity))
+
+    @property
+    def title(self) -> str:
+        """One line for people: ``train e5-small/nli/xnli seed 1``."""
+        names = [str(self.labels[k]) for k in ("model", "arm", "task") if self.labels.get(k)]
+        extra = [f"{k} {self.labels[k]}" for k in ("split", "seed") if self.labels.get(k) is not None]
+        return " ".join([self.kind, "/".join(names), *extra])
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for the store and for workers."""
+        return {
+            "key": self.key,
+            "kind": self.kind,
+            "version": VERSIONS[self.kind],
+            "spec": dict(self.spec),
+            "parents": dict(self.parents),
+            "labels": dict(self.labels),
+        }
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Node:
+        """The node a record was made from."""
+        return Node(record["kind"], record["spec"], record["parents"], record["labels"])
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where inputs lie and what to run on. Never part of a key.
+
+    Args:
+        files: sha-256 of an input file -> where it lies.
+        models: identity of a model -> its folder (or hub id).
+        device: ``cpu`` or ``cuda:N``; one worker runs on one device.
+        threads: CPU threads a worker uses.
+        micro_batch_tokens: sub-words in one forward pass; affects rounding only.
+        scratch: a folder for large temporary arrays; ``None`` for the node's own work folder.
+        task_files: files of tasks from outside the package; their digests are in the specs.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 2
+    micro_batch_tokens: int = 4096
+    scratch: str | None = None
+    task_files: tuple[str, ...] = ()
+
+    def path(self, sha256: str) -> Path:
+        """Where the input file with this digest lies."""
+        return Path(self.files[sha256])
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a study in an order in which each comes after its parents."""
+
+    study: str
+    nodes: tuple[Node, ...]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    @cached_property
+    def by_key(self) -> dict[str, Node]:
+        """Key -> node."""
+        return {n.key: n for n in self.nodes}

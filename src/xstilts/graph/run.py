@@ -1,0 +1,192 @@
+"""Run what is missing of a graph: one persistent worker per device slot, every finished node kept.
+
+The driver may die at any time. It only ever takes nodes that appeared whole in the store, so the same command goes on
+where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+
+from xstilts.errors import XstiltsError
+from xstilts.graph.events import Event, RunStarted
+from xstilts.graph.node import Graph, Resources
+from xstilts.graph.schedule import Schedule, demanded
+from xstilts.graph.slot import Slot
+from xstilts.graph.status import status, why
+from xstilts.graph.store import Store
+
+__all__ = ["Interrupted", "Summary", "run", "status", "why"]
+
+
+class Interrupted(XstiltsError):  # noqa: N818 - being stopped is no mistake
+    """The run was stopped by a signal; the store is whole and the same command goes on.
+
+    Args:
+        number: the signal.
+        summary: what was done until then.
+    """
+
+    def __init__(self, number: int, summary: Summary) -> None:
+        self.signal, self.summary = number, summary
+        name = signal.Signals(number).name
+        super().__init__(
+            f"stopped by {name} with {len(summary.left)} nodes left",
+            hint="every finished node is kept; run the same command again to go on",
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Args:
+        found: number of wanted nodes finished before.
+        done: keys finished by this run.
+        elsewhere: keys another driver finished meanwhile.
+        failed: key -> message.
+        blocked: key -> key of the failed ancestor.
+        left: keys not tried, because the run was stopped.
+        seconds: wall time.
+    """
+
+    found: int
+    done: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for is finished."""
+        return not (self.failed or self.blocked or self.left)
+
+
+def run(
+    graph: Graph,
+    store: Store,
+    resources: Sequence[Resources],
+    *,
+    worker_command: Sequence[str],
+    listen: Callable[[Event], None],
+    keep_going: bool = True,
+    wanted: Collection[str] | None = None,
+) -> Summary:
+    """Finish the wanted nodes of a graph.
+
+    A node that failed in an earlier run is tried again, once; within a run nothing is. A node that another driver is
+    running is waited for.
+
+    Args:
+        graph: what there is to run.
+        store: where finished nodes are.
+        resources: one entry per worker.
+        worker_command: starts a process that calls ``worker.serve``.
+        listen: gets every event, in the calling thread.
+        keep_going: whether other nodes still run after a failure.
+        wanted: keys; their missing ancestors run too. ``None`` for every node.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM.
+        StoreError: the disk refuses; nodes already running were let finish first.
+        XstiltsError: a worker does not start.
+    """
+    started = time.monotonic()
+    with suppress(OSError):  # a finished study on a read-only disk is finished all the same
+        store.tidy()
+    pending, found = demanded(graph, store.has, wanted)
+    schedule = Schedule(pending, found, len(resources))
+    listen(RunStarted(found, schedule.total, None))
+    if pending:
+        _drive(schedule, store, resources, worker_command, listen, keep_going, started)
+    if schedule.error is not None:
+        raise schedule.error
+    return _summary(schedule, started)
+
+
+def _drive(
+    schedule: Schedule,
+    store: Store,
+    resources: Sequence[Resources],
+    worker_command: Sequence[str],
+    listen: Callable[[Event], None],
+    keep_going: bool,
+    started: float,
+) -> None:
+    """Start the slots and pass on their events until all have ended."""
+    posts: queue.SimpleQueue[Event | Slot] = queue.SimpleQueue()
+    slots = [
+        Slot(number, each, worker_command, store, schedule, posts.put, keep_going)
+        for number, each in enumerate(resources[: len(schedule.nodes)])
+    ]
+    running = len(slots)
+    try:
+        with _sigterm_raises():
+            for slot in slots:
+                slot.start()
+            while running:
+                post = posts.get()
+                if isinstance(post, Slot):
+                    running -= 1
+                else:
+                    listen(post)
+    except BaseException as error:
+        schedule.stop()
+        for slot in slots:
+            slot.interrupt()
+        # A node being committed is let finish: it is whole, only its flushing is slow.
+        for slot in slots:
+            if slot.ident is not None:
+                slot.join()
+        if isinstance(error, KeyboardInterrupt):
+            number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+            raise Interrupted(number, _summary(schedule, started)) from error
+        raise
+
+
+def _summary(schedule: Schedule, started: float) -> Summary:
+    settled = schedule.done | schedule.failed.keys() | schedule.blocked.keys()
+    return Summary(
+        found=schedule.found,
+        done=frozenset(schedule.done - schedule.elsewhere),
+        elsewhere=frozenset(schedule.elsewhere),
+        failed=dict(schedule.failed),
+        blocked=dict(schedule.blocked),
+        left=tuple(key for key in schedule.nodes if key not in settled),
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C would be."""
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """In the main thread, SIGTERM ends the run as Ctrl-C does."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

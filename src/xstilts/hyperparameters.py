@@ -1,0 +1,52 @@
+"""The numbers a training or an encoding can be asked to use. All of them are part of a node's key."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Encoding(Frozen):
+    """How an example becomes sub-words.
+
+    ``max_length`` counts sub-words with special ones. Tagging splits longer sentences between words; spans use windows
+    that overlap by ``stride`` sub-words; other shapes are cut and the dropped sub-words are counted.
+    """
+
+    max_length: int = Field(128, ge=8)
+    stride: int = Field(128, ge=0)
+    max_question_length: int = Field(64, ge=4)
+    max_answer_length: int = Field(30, ge=1)
+    n_best: int = Field(20, ge=1)
+
+
+class Training(Frozen):
+    """One training: an optimizer step is ``batch_size`` examples, whatever the micro-batches.
+
+    ``warmup`` is a share of all steps (below 1) or a number of steps (1 or more). ``selection`` keeps the checkpoint
+    with the best source-language dev score (``dev``), looked at ``evaluations_per_epoch`` times an epoch on the first
+    ``selection_rows`` dev rows, or the last one (``last``).
+    """
+
+    learning_rate: float = Field(2e-5, gt=0)
+    batch_size: int = Field(32, ge=1)
+    epochs: float = Field(3, gt=0)
+    max_steps: int | None = Field(None, ge=1)
+    warmup: float = Field(0.1, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float = Field(1.0, gt=0)
+    dropout: float | None = Field(None, ge=0, lt=1)
+    attention_dropout: float | None = Field(None, ge=0, lt=1)
+    selection: Literal["dev", "last"] = "dev"
+    selection_rows: int = Field(500, ge=1)
+    evaluations_per_epoch: int = Field(1, ge=1)
+    patience: int | None = Field(None, ge=1)

@@ -1,0 +1,104 @@
+"""From examples to scored outputs: encode, logits, decode.
+
+Shape legend: N sequences; R positions a head reads; C outputs of the head.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from xstilts.batching import gather, inference_batches, ranges
+from xstilts.errors import ModelError
+from xstilts.hyperparameters import Encoding
+from xstilts.models.model import Model
+from xstilts.task_types import Features, TaskType
+from xstilts.task_types.base import FloatArray
+
+Progress = Callable[..., None]
+"""``progress(done, total, unit)``."""
+
+CHUNK = 20_000
+"""Examples encoded at a time: bounds memory, and is large enough for sorting by length to leave no waste."""
+
+
+def predict_logits(
+    model: Model, features: Features, *, micro_batch_tokens: int, progress: Progress | None = None
+) -> FloatArray:
+    """The head's outputs at every read position, R x C, float32, in the order of ``features.read``.
+
+    Sequences run sorted by length over the whole set; the order of the result does not show it. The model's mode is put
+    back. A set without sequences gives 0 x 1.
+
+    Raises:
+        ModelError: a logit is not a finite number (half-precision overflow, damaged weights): its argmax would be a
+            silent class 0.
+    """
+    logits: FloatArray | None = None
+    read_counts = np.diff(features.read_offsets)
+    was_training, done = model.training, 0
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for sequences in inference_batches(features, micro_batch_tokens):
+                part = model.logits(gather(features, sequences, model.device)).float().cpu().numpy()
+                if logits is None:
+                    logits = np.empty((len(features.read), part.shape[1]), np.float32)
+                logits[ranges(features.read_offsets[sequences], read_counts[sequences])] = part
+                done += len(sequences)
+                if progress is not None:
+                    progress(done, features.num_sequences, "sequences")
+    finally:
+        model.train(was_training)
+    if logits is None:
+        return np.zeros((0, 1), np.float32)
+    _check_finite(logits, features)
+    return logits
+
+
+def _check_finite(logits: FloatArray, features: Features) -> None:
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad) == 0:
+        return
+    sequences = np.searchsorted(features.read_offsets, bad, side="right") - 1
+    examples = np.unique(features.example[sequences])
+    raise ModelError(
+        f"logits of {len(examples)} of {features.num_examples} examples are not finite numbers, "
+        f"first of all example {examples[0]} (from 0)",
+        hint="the weights are damaged or the precision overflows: try fp32",
+    )
+
+
+def predict(
+    model: Model,
+    task_type: TaskType,
+    examples: Sequence[Any],
+    encoding: Encoding,
+    *,
+    micro_batch_tokens: int,
+    progress: Progress | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """One scored output for each example, and counts: those of encoding, ``examples``, ``tokens`` and ``sequences``.
+
+    ``CHUNK`` examples are in memory as features at a time; outputs do not depend on it. Gold is not looked at: it is
+    only encoded into targets nobody reads here.
+    """
+    outputs: list[dict[str, Any]] = []
+    counts = Counter({"examples": 0, "tokens": 0, "sequences": 0})
+    for first in range(0, len(examples), CHUNK):
+        chunk = examples[first : first + CHUNK]
+        features = task_type.encode(chunk, model.tokenizer, encoding)
+
+        def shown(done: int, total: int, _: str, first: int = first, size: int = len(chunk)) -> None:
+            if progress is not None:
+                progress(first + size * done // total, len(examples), "examples")
+
+        logits = predict_logits(model, features, micro_batch_tokens=micro_batch_tokens, progress=shown)
+        outputs.extend(task_type.decode(chunk, features, logits, encoding))
+        counts.update(features.counts)
+        counts.update(examples=len(chunk), tokens=len(features.input_ids), sequences=features.num_sequences)
+    return outputs, dict(counts)

@@ -1,0 +1,219 @@
+"""The whole way: a study file in, a plan, a run, results out. What the command line calls, and what a notebook can call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from xstilts import tasks
+from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
+from xstilts.graph import clean as cleaning
+from xstilts.graph.events import Event
+from xstilts.graph.node import Graph, Node, Resources
+from xstilts.graph.run import Summary, run, status
+from xstilts.graph.store import Store
+from xstilts.model_source import find_model
+from xstilts.models.precision import resolve_precision
+from xstilts.plan import Plan, check_names, make_plan
+from xstilts.report.results import main_rows, result_rows
+from xstilts.report.table import Table, zero_shot_table
+from xstilts.study import ModelChoice, Study, load_study
+from xstilts.tasks.folder import DataFolder
+
+WORKER = (sys.executable, "-m", "xstilts.execute")
+
+
+@contextmanager
+def open_store(root: Path, *, must_exist: bool = False) -> Iterator[Store]:
+    """A store; its digest cache is saved at the end."""
+    if must_exist and not root.is_dir():
+        raise StoreError("no store here", where=str(root), hint="name it with --store DIR; xstilts run makes one")
+    store = Store(root)
+    yield store
+    store.digests.save()
+
+
+def read_study(file: Path) -> Study:
+    """A study file, or a recipe shipped with the package by its name."""
+    recipes = {
+        r.name.removesuffix(".yaml"): r for r in package_files("xstilts.recipes").iterdir() if r.name.endswith(".yaml")
+    }
+    if not file.exists() and str(file) in recipes:
+        return load_study(Path(str(recipes[str(file)])))
+    if not file.exists() and not file.suffix:
+        raise MissingNameError("recipe or study file", str(file), sorted(recipes))
+    return load_study(file)
+
+
+def plan_study(
+    file: Path,
+    data: Path,
+    store: Store,
+    model_folders: Sequence[str] = (),
+    devices: Sequence[str] = ("cpu",),
+    task_files: Sequence[Path] = (),
+) -> Plan:
+    """Plan a study: names, files, models and precision are checked before anything is computed.
+
+    Args:
+        file: the study file or a recipe's name.
+        data: the data folder.
+        store: keeps the digests of large files.
+        model_folders: ``NAME=FOLDER`` for models that lie elsewhere than the study says.
+        devices: where it will run; ``auto`` precision is bf16 when all of them have it natively.
+        task_files: tasks from outside the package.
+    """
+    for path in task_files:
+        tasks.load_file(path)
+    study = _placed(read_study(file), model_folders, file)
+    check_names(study)
+    if not data.is_dir():
+        raise DataError("no such data folder", where=str(data), hint="name it with --data DIR")
+    overrides = {
+        key: [name if name.is_absolute() else data / name for name in map(Path, names)]
+        for key, names in study.data.files.items()
+    }
+    models = [find_model(name, choice, store.digests.digest) for name, choice in study.models.items()]
+    resolved = {resolve_precision(study.precision, device) for device in devices}
+    if len(resolved) > 1:
+        raise StudyError(
+            "the devices do not agree on a precision",
+            where="precision",
+            hint="say it in the study file: precision: fp32",
+        )
+    return make_plan(study, DataFolder(data, overrides), models, precision=resolved.pop(), digest=store.digests.digest)
+
+
+def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
+    """The study with its models where they are said to lie; relative folders start beside the study file."""
+    models = dict(study.models)
+    for text in model_folders:
+        name, _, folder = text.partition("=")
+        if name not in models:
+            raise MissingNameError("model", name, models, where="--model")
+        models[name] = ModelChoice(path=str(Path(folder).resolve()), note=models[name].note)
+    for name, choice in models.items():
+        if choice.path is not None and not Path(choice.path).is_absolute():
+            models[name] = choice.model_copy(update={"path": str(file.resolve().parent / choice.path)})
+    return study.model_copy(update={"models": models})
+
+
+def resources(
+    planned: Plan,
+    devices: Sequence[str] = ("cpu",),
+    threads: int | None = None,
+    micro_batch_tokens: int = 4096,
+    task_files: Sequence[Path] = (),
+) -> list[Resources]:
+    """One slot a device; the CPU's cores are shared evenly."""
+    share = threads or max(1, len(os.sched_getaffinity(0)) // len(devices))
+    paths = tuple(str(p.resolve()) for p in task_files)
+    return [
+        Resources(planned.files, planned.models, device, share, micro_batch_tokens, task_files=paths)
+        for device in devices
+    ]
+
+
+def run_study(planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]) -> Summary:
+    """Record the study in the store and compute what its table still lacks."""
+    store.save_study(planned.study.name, planned.payload())
+    wanted = {cell.key for cell in planned.cells}
+    return run(planned.graph, store, slots, worker_command=WORKER, listen=listen, wanted=wanted)
+
+
+def run_summary(planned: Plan, summary: Summary) -> dict[str, Any]:
+    """How a run ended, as plain data."""
+    by_key = planned.graph.by_key
+    return {
+        "study": planned.study.name,
+        "cells": len(planned.cells),
+        "found": summary.found,
+        "ran": len(summary.done) + len(summary.elsewhere),
+        "failed": [{"key": k, "title": by_key[k].title, "message": m} for k, m in summary.failed.items()],
+        "blocked": len(summary.blocked),
+        "left": len(summary.left),
+        "seconds": round(summary.seconds, 1),
+    }
+
+
+def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
+    """What a plan holds: nodes by kind and state, cells, precision, what was left out, and where input lies."""
+    states = status(planned.graph, store)
+    kinds: dict[str, Counter[str]] = {}
+    for node in planned.graph:
+        kinds.setdefault(node.kind, Counter())[states[node.key]] += 1
+    return {
+        "study": planned.study.name,
+        "nodes": len(planned.graph.nodes),
+        "done": sum(s == "done" for s in states.values()),
+        "kinds": {kind: dict(counts) for kind, counts in kinds.items()},
+        "cells": len(planned.cells),
+        "precision": planned.precision,
+        "input_files": len(planned.files),
+        "languages": _languages(planned.graph),
+        "left_out": list(planned.left_out),
+        "stand_ins": {key: list(names) for key, names in planned.study.data.files.items()},
+        "titles": [{"key": n.key, "title": n.title, "state": states[n.key]} for n in planned.graph],
+    }
+
+
+def _languages(graph: Iterable[Node]) -> dict[str, dict[str, list[str]]]:
+    found: dict[str, dict[str, list[str]]] = {}
+    for node in graph:
+        if node.kind == "score":
+            found.setdefault(node.spec["task"], {})[node.spec["split"]] = list(node.spec["languages"])
+    return found
+
+
+def status_report(store: Store, study: str | None = None) -> list[dict[str, Any]]:
+    """For each study of the store: how many nodes are in which state, and the failures with their last words."""
+    report = []
+    for name, payload in _studies(store, study).items():
+        graph = Graph(name, tuple(Node.from_json(n) for n in payload["nodes"]))
+        states = status(graph, store)
+        failed = [
+            {"key": n.key, "title": n.title, **(store.failure(n.key) or {})} for n in graph if states[n.key] == "failed"
+        ]
+        running = [n.title for n in graph if states[n.key] == "running"]
+        report.append({"study": name, "states": dict(Counter(states.values())), "running": running, "failed": failed})
+    return report
+
+
+def rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
+    """One row per number (see ``xstilts.report.results.FIELDS``)."""
+    return result_rows(store, study)
+
+
+def tables(store: Store, study: str | None = None) -> list[Table]:
+    """The zero-shot tables of each study: one for each model and split that has scores."""
+    found = []
+    for name, payload in _studies(store, study).items():
+        scored = main_rows(store, name)
+        for model in payload["study"]["models"]:
+            for split in ("test", "dev"):
+                if any(r["model"] == model and r["split"] == split for r in scored):
+                    found.append(zero_shot_table(scored, payload["study"], model, split))
+    return found
+
+
+def clean_store(store: Store, node: str | None, remove: bool) -> list[dict[str, Any]]:
+    """What may be removed (and is, with ``remove``): see ``xstilts.graph.clean``."""
+    items = cleaning.removable(store) if node is None else cleaning.removable_node(store, node)
+    if remove:
+        cleaning.remove(store, items)
+    return [{"what": i.what, "key": i.key, "path": str(i.path), "bytes": i.bytes, "why": i.why} for i in items]
+
+
+def _studies(store: Store, study: str | None) -> dict[str, dict[str, Any]]:
+    studies = store.studies()
+    if study is None:
+        return studies
+    if study not in studies:
+        raise MissingNameError("study", study, list(studies), where=str(store.root))
+    return {study: studies[study]}

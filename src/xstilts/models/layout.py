@@ -1,0 +1,138 @@
+"""Sequences sorted by length into runs that share one rectangular block.
+
+Shape legend: T tokens of all sequences end to end; N sequences; n sequences of a run; L its longest length; m its tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+MAX_WASTE = 0.25
+"""Share of a block that may be padding. Below it, one call on a block is faster than two calls (SPEED: 3.25 against 3.38
+forward, 3.08 against 3.01 with backward, for truly random batches)."""
+
+
+class _Select(torch.autograd.Function):
+    """Rows at distinct ``index``. The usual gradient adds rows one by one; distinct rows need only a copy."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.count = rows.shape[0]
+        return rows.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        (gradient,) = gradients
+        whole = gradient.new_zeros((ctx.count, *gradient.shape[1:]))
+        return whole.index_copy_(0, index, gradient), None
+
+
+def select(rows: Tensor, index: Tensor) -> Tensor:
+    """``rows[index]`` for an index without repetitions, with a fast gradient."""
+    selected: Tensor = _Select.apply(rows, index)  # type: ignore[no-untyped-call]
+    return selected
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring sequences of the sorted row that share a block of n x L positions."""
+
+    start: int  # first token in the sorted row
+    stop: int
+    count: int  # n
+    longest: int  # L
+    places: Tensor | None  # m: where its tokens stand in the n * L block; None when no position is padding
+
+    def pad(self, rows: Tensor, fill: float = 0) -> Tensor:
+        """The run's part of the sorted row (T x ...) as a block n x L x ... ."""
+        rows = rows[self.start : self.stop]
+        if self.places is not None:
+            empty = rows.new_full((self.count * self.longest, *rows.shape[1:]), fill)
+            rows = empty.index_copy(0, self.places, rows)
+        return rows.reshape(self.count, self.longest, *rows.shape[1:])
+
+    def flatten(self, block: Tensor) -> Tensor:
+        """The tokens of a block n x L x ..., end to end: m x ... ."""
+        rows = block.flatten(0, 1)
+        return rows if self.places is None else select(rows, self.places)
+
+    def mask(self, device: torch.device) -> Tensor | None:
+        """True where the block holds a token, n x L; ``None`` when it holds one everywhere."""
+        if self.places is None:
+            return None
+        empty = torch.zeros(self.count * self.longest, dtype=torch.bool, device=device)
+        return empty.index_fill_(0, self.places, True).reshape(self.count, self.longest)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the tokens of a batch are sorted by the length of their sequence, and the runs of the sorted row."""
+
+    runs: tuple[Run, ...]
+    positions: Tensor  # T: position of each token of the sorted row in its sequence, from 0
+    order: Tensor | None  # T: which token of the batch stands where in the sorted row; None when already sorted
+    inverse: Tensor | None
+
+    def sort(self, rows: Tensor) -> Tensor:
+        """Rows in the batch's order to rows sorted by length."""
+        return rows if self.order is None else rows.index_select(0, self.order)
+
+    def restore(self, rows: Tensor) -> Tensor:
+        """Rows sorted by length to rows in the batch's order."""
+        return rows if self.inverse is None else select(rows, self.inverse)
+
+
+def arrange(lengths: Sequence[int], device: torch.device) -> Layout:
+    """The layout of sequences of ``lengths`` (each at least 1)."""
+    given = np.asarray(lengths, np.int64)
+    by_length = np.argsort(given, kind="stable")
+    ordered = given[by_length]
+    starts = np.cumsum(given) - given
+    positions = _counting(ordered)
+    order = inverse = None
+    if not np.array_equal(by_length, np.arange(len(given))):
+        permutation = positions + np.repeat(starts[by_length], ordered)
+        order = torch.from_numpy(permutation).to(device)
+        inverse = torch.from_numpy(np.argsort(permutation)).to(device)
+    runs = tuple(_run(ordered, first, last, device) for first, last in _neighbours(ordered.tolist()))
+    return Layout(runs, torch.from_numpy(positions).to(device), order, inverse)
+
+
+def _counting(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``0, 1, ..., length - 1`` for every length, end to end."""
+    ends = np.cumsum(lengths)
+    result: NDArray[np.int64] = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
+    return result
+
+
+def _neighbours(ordered: list[int]) -> list[tuple[int, int]]:
+    """Cut ascending lengths into stretches whose blocks waste less than ``MAX_WASTE``."""
+    cuts: list[tuple[int, int]] = []
+    first, tokens = 0, 0
+    for i, length in enumerate(ordered):
+        if tokens + length <= (1 - MAX_WASTE) * length * (i + 1 - first):
+            cuts.append((first, i))
+            first, tokens = i, 0
+        tokens += length
+    if ordered:
+        cuts.append((first, len(ordered)))
+    return cuts
+
+
+def _run(ordered: NDArray[np.int64], first: int, last: int, device: torch.device) -> Run:
+    lengths = ordered[first:last]
+    longest, count, start = int(lengths[-1]), last - first, int(ordered[:first].sum())
+    places = None
+    if int(lengths[0]) != longest:
+        block_starts = np.repeat(np.arange(count) * longest, lengths)
+        places = torch.from_numpy(_counting(lengths) + block_starts).to(device)
+    return Run(start, start + int(lengths.sum()), count, longest, places)

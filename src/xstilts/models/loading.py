@@ -1,0 +1,170 @@
+"""From a Hugging Face folder to an ``Encoder``: safetensors only, float32, no remote code, no missing weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from xstilts.errors import ModelError
+from xstilts.models.encoder import Encoder
+from xstilts.models.families import execution_of
+from xstilts.models.packed_attention import NAME
+from xstilts.models.precision import Precision
+from xstilts.task_types import Tokenizer
+
+WEIGHTS = "model.safetensors"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+_VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "vocab.json", "vocab.txt")
+_HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout")
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+def load_encoder(
+    folder: Path | str,
+    precision: Precision = "fp32",
+    *,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
+    device: torch.device | str = "cpu",
+) -> Encoder:
+    """The encoder of a folder, without pooler or head, in evaluation mode.
+
+    Args:
+        folder: holds config.json and safetensors weights (of a base model, or of a model with any head).
+        precision: ``fp32``, or ``bf16`` for float32 weights under autocast.
+        dropout, attention_dropout: override the config's.
+        device: where the weights go.
+
+    Raises:
+        ModelError: not such a folder, a damaged or pickled one, weights missing or of another shape, no plain encoder.
+    """
+    folder = Path(folder)
+    check_weights(folder)
+    with _quiet():
+        config = read_config(folder)
+        _override(config, _HIDDEN_DROPOUT, dropout, folder)
+        _override(config, _ATTENTION_DROPOUT, attention_dropout, folder)
+        transformer = _load(folder, config)
+    return Encoder(transformer, precision).to(device).eval()
+
+
+def check_weights(folder: Path) -> None:
+    """Raise ``ModelError`` unless the folder has a configuration and safetensors weights."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"no config.json in {str(folder)!r}: not a Hugging Face model folder")
+    if (folder / WEIGHTS).is_file() or (folder / f"{WEIGHTS}.index.json").is_file():
+        return
+    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    raise ModelError(
+        f"no {WEIGHTS} in {str(folder)!r}" + (f", only {', '.join(pickled)}" if pickled else ""),
+        hint="pickled weights can run code and are never read; convert them where you trust them: python -c "
+        f"\"from transformers import AutoModel as M; M.from_pretrained('{folder}').save_pretrained('NEW_FOLDER')\"",
+    )
+
+
+def read_config(folder: Path) -> Any:
+    """The transformers config of a plain encoder."""
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # transformers raises many kinds for a damaged file
+        raise ModelError(f"config.json cannot be used: {_first_line(error)}", where=str(folder)) from error
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{config.model_type!r} is a text-to-text model, not an encoder", where=str(folder))
+    return config
+
+
+def _load(folder: Path, config: Any) -> Any:
+    cls = MODEL_MAPPING.get(type(config), None)
+    if cls is None or isinstance(cls, tuple):
+        raise ModelError(f"transformers has no plain encoder for {config.model_type!r}", where=str(folder))
+    options: dict[str, Any] = {"attn_implementation": NAME} if execution_of(config).kind == "packed" else {}
+    if "add_pooling_layer" in cls.__init__.__code__.co_varnames:
+        options["add_pooling_layer"] = False
+    try:
+        transformer, report = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # damaged header, another shape, a config that contradicts itself
+        raise ModelError(f"the weights cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise ModelError(
+            f"{len(missing)} of the encoder's weights are missing, such as {', '.join(missing[:3])}",
+            where=str(folder),
+            hint="the folder's weights and its config.json are not of the same model, or the download is incomplete",
+        )
+    return transformer
+
+
+def load_tokenizer(folder: Path | str) -> Tokenizer:
+    """The fast tokenizer of a folder, as ``AutoTokenizer`` configures it.
+
+    Raises:
+        ModelError: no tokenizer files (transformers would make up an empty vocabulary), or damaged ones.
+    """
+    folder = Path(folder)
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        raise ModelError(f"no tokenizer in {str(folder)!r}", hint=f"one of these is needed: {', '.join(_VOCABULARIES)}")
+    try:
+        with _quiet():
+            found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        rust = found.backend_tokenizer
+    except Exception as error:  # tokenizers raises bare Exception for a damaged file
+        raise ModelError(f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+    if found.unk_token_id is None:
+        raise ModelError("the tokenizer has no unknown token", where=str(folder / "tokenizer_config.json"))
+    return Tokenizer(rust, unknown_id=found.unk_token_id, mask_id=found.mask_token_id)
+
+
+def _override(config: Any, names: tuple[str, ...], value: float | None, folder: Path) -> None:
+    if value is None:
+        return
+    for name in names:
+        if hasattr(config, name):
+            setattr(config, name, value)
+            return
+    raise ModelError(f"dropout {value} was asked for, but the config has none of {', '.join(names)}", where=str(folder))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No load reports and no progress bars on stderr; the caller's settings come back afterwards."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(transformers.logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,130 @@
+"""A model: an encoder, a head, the tokenizer that made its sub-words, and what they were trained for.
+
+Shape legend: T tokens of all sequences end to end; R positions read by the head; C outputs; H hidden size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from xstilts.batching.batch import Batch
+from xstilts.errors import ModelError
+from xstilts.models.encoder import Encoder
+from xstilts.models.export import Description, export, read_description, read_head
+from xstilts.models.heads import PooledHead, TokenHead, new_head
+from xstilts.models.loading import load_encoder, load_tokenizer
+from xstilts.models.precision import Precision
+from xstilts.task_types import Head, Tokenizer
+
+__all__ = ["Model", "export", "load_encoder", "load_tokenizer"]
+
+
+class Model(nn.Module):
+    """An encoder with a head (none for retrieval).
+
+    Args:
+        encoder: gives hidden states; holds the precision.
+        head: reads them at ``batch.read``.
+        head_shape: the shape of ``head``: kind, outputs, labels.
+        tokenizer: made the sub-words.
+        source: the folder it was loaded from; its tokenizer files and config are what ``export`` copies.
+        description: what an exported folder says it was trained for; ``None`` for a new head.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: PooledHead | TokenHead | None,
+        head_shape: Head | None,
+        tokenizer: Tokenizer,
+        source: Path,
+        description: Description | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.head_shape, self.tokenizer, self.source, self.description = head_shape, tokenizer, source, description
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path | str,
+        head: Head | None,
+        seed: int = 0,
+        *,
+        precision: Precision = "fp32",
+        dropout: float | None = None,
+        attention_dropout: float | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Model:
+        """A new head, drawn with ``seed``, on the encoder of any Hugging Face folder; an old head is dropped.
+
+        ``head=None`` is a model that only embeds. ``dropout`` overrides the encoder's and the head's.
+        """
+        encoder = load_encoder(folder, precision, dropout=dropout, attention_dropout=attention_dropout, device=device)
+        made = None if head is None else new_head(head, encoder.config, seed, dropout=dropout).to(device)
+        return cls(encoder, made, head, load_tokenizer(folder), Path(folder)).eval()
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        *,
+        precision: Precision | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Model:
+        """A model with its head, from a folder that ``export`` wrote; in its own precision unless another is given.
+
+        Raises:
+            ModelError: not such a folder, or a damaged one.
+        """
+        folder = Path(folder)
+        description = read_description(folder)
+        encoder = load_encoder(folder, precision or description.precision, device=device)
+        shape = description.head
+        head = None
+        if shape is not None:
+            head = new_head(shape, encoder.config, seed=0)
+            read_head(folder, head, description, str(encoder.config.model_type))
+            head = head.to(device)
+        return cls(encoder, head, shape, load_tokenizer(folder), folder, description).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.device
+
+    @property
+    def precision(self) -> Precision:
+        """``fp32``, or ``bf16`` for float32 weights under autocast."""
+        return self.encoder.precision
+
+    @property
+    def num_layers(self) -> int:
+        """Transformer layers, the embeddings not counted."""
+        return self.encoder.num_layers
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return self.encoder.hidden_size
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """The last hidden states, T x H float32."""
+        states: Tensor = self.encoder(batch)
+        return states
+
+    def logits(self, batch: Batch) -> Tensor:
+        """What the head says at ``batch.read``: R x C float32. Nothing is computed for positions nobody reads."""
+        if self.head is None:
+            raise ModelError("this model has no head: it embeds, it does not classify", where=str(self.source))
+        read = self.hidden(batch)[batch.read]
+        with torch.autocast(read.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits: Tensor = self.head(read)
+        return logits.float()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """``logits``."""
+        return self.logits(batch)

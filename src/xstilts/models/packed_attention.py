@@ -1,0 +1,87 @@
+"""Attention over one flat row of sequences, registered with transformers under our own name.
+
+Both ways to misuse it raise instead of computing something else: a model that carries our name but gets no packing (a
+padded batch would silently lose its mask), and a packed row whose layers did not attend through here (plain SDPA would
+attend across sequences); the second is seen by counting the calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.masking_utils import AttentionMaskInterface
+from transformers.modeling_utils import AttentionInterface
+
+from xstilts.errors import ModelError
+from xstilts.models.layout import Layout
+
+NAME = "xstilts_packed"
+
+
+@dataclass
+class Packing:
+    """Travels through the transformers model as the keyword argument ``packing``."""
+
+    layout: Layout
+    calls: int = 0  # layers that have attended through this packing
+    masks: list[Tensor | None] = field(default_factory=list)  # per run: n x 1 x 1 x L, built once for all layers
+
+    def __post_init__(self) -> None:
+        device = self.layout.positions.device
+        masks = [run.mask(device) for run in self.layout.runs]
+        self.masks = [None if mask is None else mask[:, None, None, :] for mask in masks]
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    *,
+    packing: Packing | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Each sequence attends to itself only; one SDPA call for each run.
+
+    Args:
+        query, key, value: 1 x heads x T x head size, tokens sorted as ``packing.layout`` says.
+        attention_mask: must be ``None``: the packing is the mask.
+        dropout: the probability with which attention weights are dropped.
+
+    Returns:
+        1 x T x heads x head size, and no attention weights.
+    """
+    if packing is None or attention_mask is not None:
+        raise ModelError(
+            f"attention {NAME!r} was called without a packing or with a mask: sequences would see padding or each other",
+            hint="call xstilts.models.encoder.Encoder, not the transformers model inside it",
+        )
+    packing.calls += 1
+    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+    outputs = []
+    for run, mask in zip(packing.layout.runs, packing.masks, strict=True):
+        q, k, v = (run.pad(tensor).transpose(1, 2) for tensor in rows)
+        attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        outputs.append(run.flatten(attended.transpose(1, 2)))
+    whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    return whole.unsqueeze(0), None
+
+
+def no_mask(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> None:
+    """The mask a packed model builds: none; a padding mask meant for it is an error, not something to forget."""
+    if attention_mask is not None:
+        raise ModelError(
+            f"a padding mask was given to a model that attends by {NAME!r}",
+            hint="call xstilts.models.encoder.Encoder, not the transformers model inside it",
+        )
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, no_mask)

@@ -1,0 +1,1 @@
+"""What people look at: rows of results and tables made from them."""

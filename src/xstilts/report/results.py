@@ -1,0 +1,102 @@
+"""Every number of a store as one row, with where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xstilts.errors import MissingNameError
+from xstilts.graph.node import Graph, Node
+from xstilts.graph.run import status
+from xstilts.graph.store import Store
+
+FIELDS = (
+    "model",
+    "arm",
+    "target",
+    "language",
+    "split",
+    "seed",
+    "metric",
+    "value",
+    "count",
+    "source",
+    "layer",
+    "pooling",
+    "selection",
+    "variant",
+    "unit",
+    "status",
+    "key",
+)
+"""The fields of a row, always all of them; ``None`` where one does not apply."""
+
+
+def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
+    """One row per number of one study, or of every study the store knows.
+
+    A place of the table that has no score yet is one row without a metric whose status says why.
+    """
+    studies = store.studies()
+    if study is not None and study not in studies:
+        raise MissingNameError("study", study, list(studies), where=str(store.root))
+    rows: list[dict[str, Any]] = []
+    for name, payload in studies.items():
+        if study is None or name == study:
+            rows.extend(_study_rows(store, payload))
+    return rows
+
+
+def main_rows(store: Store, study: str) -> list[dict[str, Any]]:
+    """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule."""
+    chosen = []
+    for row, main in _marked_rows(store, store.studies()[study]):
+        if main and row["selection"] not in ("curve", "fixed_layer", "best_on_dev", "best_on_test"):
+            chosen.append(row)
+    return chosen
+
+
+def _study_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row, _ in _marked_rows(store, payload):
+        yield row
+
+
+def _marked_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    nodes = {record["key"]: Node.from_json(record) for record in payload["nodes"]}
+    unfinished = [c["key"] for c in payload["cells"] if not store.has(c["key"])]
+    states = status(Graph(payload["study"]["name"], tuple(nodes.values())), store) if unfinished else {}
+    for cell in payload["cells"]:
+        common = {
+            "model": cell["model"],
+            "arm": cell["arm"],
+            "target": cell["target"],
+            "split": cell["split"],
+            "seed": cell["seed"],
+            "source": payload["study"]["source"],
+            "variant": None,
+            "key": cell["key"],
+        }
+        if not store.has(cell["key"]):
+            yield _ordered(common | {"status": states[cell["key"]]}), False
+            continue
+        kept = _checkpoint_selection(nodes, cell["key"])
+        scores = json.loads((store.path(cell["key"]) / "scores.json").read_text(encoding="utf-8"))
+        for score in scores:
+            main = score.pop("main")
+            row = common | score | {"unit": "points" if score["metric"] else None}
+            row["selection"] = score["selection"] or kept
+            yield _ordered(row), main
+
+
+def _checkpoint_selection(nodes: Mapping[str, Node], key: str) -> str | None:
+    """``dev`` or ``last``: how the fine-tuned checkpoint was chosen; ``None`` where nothing is fine-tuned."""
+    predict = nodes[nodes[key].parents["predictions"]]
+    tuned = nodes.get(predict.parents.get("model", ""))
+    if predict.kind != "predict" or tuned is None:
+        return None
+    return str(tuned.spec["training"]["selection"])
+
+
+def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in FIELDS}

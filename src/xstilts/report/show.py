@@ -1,0 +1,149 @@
+"""What the verbs print for people: one function a verb, fed with the same plain data that ``--json`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from xstilts.report.table import Table, markdown, print_table
+
+
+def _grid(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Grid:
+    grid = Grid(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return grid
+
+
+def show_plan(summary: Mapping[str, Any], out: Console) -> None:
+    """Nodes by kind, languages by target, what was left out."""
+    out.print(
+        f"[bold]{summary['study']}[/bold]: {summary['nodes']} nodes, {summary['done']} done; {summary['precision']}"
+    )
+    grid = _grid("kind", "nodes", "state", right=("nodes",))
+    for kind, states in summary["kinds"].items():
+        grid.add_row(kind, str(sum(states.values())), ", ".join(f"{n} {s}" for s, n in states.items()))
+    out.print(grid)
+    languages = _grid("target", "split", "languages")
+    for target, splits in summary["languages"].items():
+        for split, found in splits.items():
+            languages.add_row(target, split, f"{len(found)}: {' '.join(found)}")
+    out.print()
+    out.print(languages)
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for item in summary["left_out"]:
+        reasons.setdefault((item["target"], item["split"], item["reason"]), []).append(item["language"])
+    if reasons:
+        out.print("\nLeft out:")
+        for (target, split, reason), found in reasons.items():
+            out.print(f"  {target} {split}: {reason} for {' '.join(found)}")
+    for key, names in summary["stand_ins"].items():
+        out.print(f"  rows of {key} come from {', '.join(names)}")
+
+
+def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = False) -> None:
+    """The zero-shot tables."""
+    if not tables:
+        out.print("no scores yet: xstilts status says what is missing")
+    for table in tables:
+        if as_markdown:
+            out.out(markdown(table), highlight=False)
+        else:
+            print_table(table, out)
+
+
+def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
+    """How a run ended, where the files lie and what to do next."""
+    out.print(
+        f"{summary['study']}: {summary['found']} nodes were done before, {summary['ran']} in this run "
+        f"({summary['seconds']:.0f} s). Store: {store}"
+    )
+    for failure in summary["failed"]:
+        out.print(f"[red]failed[/red] {escape(failure['title'])}: {escape(failure['message'])}")
+        out.print(f"  xstilts why {failure['key'][:12]} --store {store}")
+    if summary["blocked"]:
+        out.print(f"{summary['blocked']} nodes wait for a failed one; mend it and run the same command again")
+    if not summary["failed"]:
+        out.print(f"Next: xstilts results --store {store} --json -   (one row per number)")
+
+
+def show_status(report: Sequence[Mapping[str, Any]], out: Console) -> None:
+    """States of each study's nodes."""
+    for study in report:
+        states = ", ".join(f"{n} {s}" for s, n in study["states"].items())
+        out.print(f"[bold]{study['study']}[/bold]: {states}")
+        for title in study["running"]:
+            out.print(f"  running {escape(title)}")
+        for failure in study["failed"]:
+            out.print(f"  [red]failed[/red] {escape(failure['title'])} ({failure['key'][:12]})")
+            out.print(f"    {escape(str(failure.get('message', '')))}")
+    if not report:
+        out.print("this store has no study yet")
+
+
+def show_why(found: Mapping[str, Any], out: Console) -> None:
+    """A node's ancestry as JSON: it is read by people who search in it."""
+    out.print_json(data=found)
+
+
+def show_tasks(described: Sequence[Mapping[str, Any]], out: Console) -> None:
+    """One line a task."""
+    for role, title in (("target", "Target tasks"), ("intermediate", "Intermediate tasks")):
+        grid = _grid("name", "shape", "languages", "score", "trained on", "licence", right=("languages",), title=title)
+        for task in (t for t in described if t["role"] == role):
+            grid.add_row(
+                task["name"],
+                task["type"],
+                str(len(task["languages"])),
+                " + ".join(task["main_score"]),
+                task["trains_on"] or "nothing",
+                task["licence"],
+            )
+        out.print(grid)
+        out.print()
+    out.print("xstilts tasks --json - gives files, counts, papers, and every default with how sure we are of it.")
+
+
+def show_models(described: Mapping[str, Any], out: Console) -> None:
+    """Families, then the folders asked for."""
+    grid = _grid("family", "execution", "exports to")
+    for family in described["families"]:
+        grid.add_row(family["family"], family["execution"], ", ".join(family["exports"]))
+    out.print(grid)
+    out.print("Every other AutoModel runs sorted by length and padded; plan and results say so.")
+    for model in described["models"]:
+        out.print(
+            f"{model['folder']}: {model['family']}, {model['num_layers']} layers, {model['execution']}, "
+            f"identity {model['identity'][:12]}"
+        )
+
+
+def show_scores(scores: Mapping[str, Any], out: Console) -> None:
+    """Official scores of a submission."""
+    grid = _grid("task", "score", "metrics", "languages", "missing", right=("score", "languages"))
+    for name, task in scores["tasks"].items():
+        metrics = task["metrics"]
+        shown = ", ".join(f"{m} {_number(v['average'])}" for m, v in metrics.items())
+        count = len(next(iter(metrics.values()))["languages"]) if metrics else 0
+        grid.add_row(name, _number(task["score"]), shown, str(count), " ".join(task["missing"]))
+    out.print(grid)
+    groups = ", ".join(f"{name} {_number(value)}" for name, value in scores["groups"].items())
+    out.print(f"\n{groups}\noverall {_number(scores['overall'])}")
+
+
+def show_clean(report: Sequence[Mapping[str, Any]], removed: bool, out: Console) -> None:
+    """What was or would be removed."""
+    for item in report:
+        out.print("  ".join(str(value) for value in item.values()), markup=False)
+    if not report:
+        out.print("nothing to remove")
+    elif not removed:
+        out.print("nothing was removed; add --yes to remove it")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,48 @@
+"""Which rows a node uses: read from the files its spec names, without those shared with test sets, cut by a fixed shuffle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from xstilts.graph.node import Resources
+from xstilts.tasks import load
+from xstilts.tasks.folder import read_examples
+from xstilts.tasks.task import Task
+
+Row = TypeVar("Row")
+
+
+def open_rows(task: Task, entry: Mapping[str, Any], language: str, resources: Resources) -> list[Any]:
+    """The examples of the files in a spec's entry, with their gold attached when the entry names gold files."""
+
+    def paths(name: str) -> tuple[Path, ...]:
+        return tuple(resources.path(f["sha256"]) for f in entry.get(name, ()))
+
+    return list(read_examples(task, paths("files"), language, paths("gold")))
+
+
+def choose_rows(examples: Sequence[Row], rows: int | None) -> list[Row]:
+    """At most ``rows`` of the examples, in their order: the same ones for every arm, seed and parallel language."""
+    if rows is None or len(examples) <= rows:
+        return list(examples)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(examples))[:rows])
+    return [examples[i] for i in chosen]
+
+
+def drop_overlap(
+    examples: list[Any], task: Task, tests: Sequence[Mapping[str, Any]], language: str, resources: Resources
+) -> tuple[list[Any], dict[str, int]]:
+    """Training rows whose text (for questions: whose context) is in none of the ``tests``, and how many were dropped."""
+    dropped: dict[str, int] = {}
+    for test in tests:
+        forbidden = {
+            load(test["task"]).type.fingerprint(e) for e in open_rows(load(test["task"]), test, language, resources)
+        }
+        kept = [e for e in examples if task.type.fingerprint(e) not in forbidden]
+        dropped[test["task"]] = len(examples) - len(kept)
+        examples = kept
+    return examples, dropped

@@ -1,0 +1,257 @@
+"""Right of the seam: predictions files in, calibrations and official scores out. Pure functions of files, without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from xstilts.calibration import best_threshold, choose_layer, kept_pairs
+from xstilts.errors import GoldError, PredictionError
+from xstilts.graph.node import Node, Resources
+from xstilts.rows import choose_rows, open_rows
+from xstilts.tasks import load
+from xstilts.tasks.task import Task
+
+ScoreRow = dict[str, Any]
+STATUSES = {
+    "ok": "scored",
+    "chance": "scored, but not better than guessing the most frequent answer",
+    "collapsed": "scored, but the model gives one constant answer",
+    "no_gold": "predicted; there is no gold here to score against",
+    "no_threshold": "mined; there are no dev pairs of this language to set the threshold on",
+    "waiting": "not run yet",
+    "running": "being computed",
+    "failed": "its node failed: xstilts why KEY",
+    "blocked": "a node it needs failed",
+}
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """JSON lines: the predictions file of one language."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as out:
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a predictions file; a damaged line is named."""
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise PredictionError(f"not JSON: {error.msg}", where=f"{path}:{number}") from None
+    return rows
+
+
+def calibrate(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> dict[str, Any]:
+    """The retrieval layer and the BUCC thresholds, from BUCC dev gold only (DESIGN 9); writes ``calibration.json``."""
+    spec, task = node.spec, load("bucc2018")
+    thresholds: dict[str, dict[str, float]] = {}
+    dev_f1: dict[str, dict[tuple[int, str], float]] = {}
+    curve: list[dict[str, Any]] = []
+    for language, entry in spec["gold"].items():
+        gold = _only_gold(task, open_rows(task, entry, language, resources), language)
+        if gold is None:
+            continue
+        thresholds[language], dev_f1[language] = {}, {}
+        for row in read_rows(parents["bucc_dev"] / "outputs" / f"{language}.jsonl"):
+            threshold, f1 = best_threshold(_mined(row), gold)
+            dev_f1[language][row["layer"], row["pooling"]] = f1
+            thresholds[language][place(row["layer"], row["pooling"])] = threshold
+            curve.append({"language": language, "layer": row["layer"], "pooling": row["pooling"], "f1": f1})
+    choice = choose_layer(dev_f1, spec["num_layers"], spec["pooling"])
+    found = {
+        "layer": choice.layer,
+        "pooling": choice.pooling,
+        "rule": choice.rule,
+        "fixed_layer": spec["fixed_layer"],
+        "thresholds": thresholds,
+        "curve": curve,
+    }
+    (out / "calibration.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return {"layer": choice.layer, "languages": len(thresholds)}
+
+
+def folded(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of a retrieval sweep, one for each layer and pooling: ``neighbours`` with ``scores``, or mined ``pairs``."""
+    for (layer, pooling), group in groupby(rows, key=lambda r: (r["layer"], r["pooling"])):
+        found = list(group)
+        if "neighbour" in found[0]:
+            answers = {"neighbours": [r["neighbour"] for r in found], "scores": [round(r["score"], 6) for r in found]}
+        else:
+            answers = {"pairs": [[r["source"], r["target"], r["margin"]] for r in found]}
+        yield {"layer": layer, "pooling": pooling, **answers}
+
+
+def _mined(output: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    return ({"source": s, "target": t, "margin": m} for s, t, m in output["pairs"])
+
+
+def place(layer: int, pooling: str) -> str:
+    """One layer and pooling as text: ``8 mean``."""
+    return f"{layer} {pooling}"
+
+
+def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> dict[str, Any]:
+    """Official scores of every language; writes ``scores.json`` (rows) and the submission files of a whole test split."""
+    spec = node.spec
+    task = load(spec["task"])
+    calibration = None
+    if "calibration" in parents:
+        calibration = json.loads((parents["calibration"] / "calibration.json").read_text(encoding="utf-8"))
+    rows: list[ScoreRow] = []
+    for language, entry in spec["languages"].items():
+        examples = choose_rows(open_rows(task, entry, language, resources), spec["rows"])
+        outputs = read_rows(parents["predictions"] / "outputs" / f"{language}.jsonl")
+        if calibration is None:
+            rows += _score_examples(task, language, examples, outputs)
+        else:
+            rows += _score_retrieval(task, language, spec["split"], examples, outputs, calibration)
+        if spec["split"] == "test" and spec["rows"] is None:
+            _write_submission(task, language, examples, outputs, calibration, out / "submission")
+    (out / "scores.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
+    return {"rows": len(rows)}
+
+
+def _score_examples(
+    task: Task, language: str, examples: Sequence[Any], outputs: Sequence[dict[str, Any]]
+) -> list[ScoreRow]:
+    if len(examples) != len(outputs):
+        raise PredictionError(f"{len(outputs)} predictions for {len(examples)} examples of {task.name} {language}")
+    golds = [task.type.gold(e) for e in examples]
+    if any(g is None for g in golds):
+        return [_row(task, language, None, None, 0, status="no_gold")]
+    answers = [task.type.answer(o) for o in outputs]
+    scores = task.metric(golds, answers, language)
+    status = verdict(task, golds, answers, scores)
+    return [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
+
+
+def _score_retrieval(
+    task: Task,
+    language: str,
+    split: str,
+    examples: Sequence[Any],
+    outputs: Sequence[dict[str, Any]],
+    calibration: Mapping[str, Any],
+) -> list[ScoreRow]:
+    gold = _only_gold(task, examples, language)
+    if gold is None:
+        return [_row(task, language, None, None, 0, status="no_gold")]
+    found: list[tuple[int, str, dict[str, float]]] = []
+    for output in outputs:
+        answers = _retrieved(task, language, output, calibration)
+        if answers is not None:
+            found.append((output["layer"], output["pooling"], task.metric(gold, answers, language)))
+    if not found:
+        return [_row(task, language, None, None, len(gold), status="no_threshold")]
+    main = task.main_score[0]
+    best = max(found, key=lambda f: f[2][main])
+    rows = []
+    for layer, pooling, scores in found:
+        names = ["curve"]
+        if (layer, pooling) == (calibration["layer"], calibration["pooling"]):
+            names.append("threshold_from_same_dev" if split == "dev" else "rule")
+        if (layer, pooling) == (calibration["fixed_layer"], calibration["pooling"]):
+            names.append("fixed_layer")
+        if (layer, pooling) == best[:2] and len(found) > 1:
+            names.append(f"best_on_{split}")
+        status = verdict(task, gold, None, scores)
+        for selection in names:
+            for name, value in scores.items():
+                if selection == "curve" and name != main:
+                    continue
+                rows.append(
+                    _row(task, language, name, value, len(gold), status=status)
+                    | {"layer": layer, "pooling": pooling, "selection": selection}
+                )
+    return rows
+
+
+def _retrieved(
+    task: Task, language: str, output: Mapping[str, Any], calibration: Mapping[str, Any]
+) -> list[Any] | None:
+    if "neighbours" in output:
+        return list(output["neighbours"])
+    threshold = calibration["thresholds"].get(language, {}).get(place(output["layer"], output["pooling"]))
+    return None if threshold is None else list(kept_pairs(_mined(output), threshold))
+
+
+def _only_gold(task: Task, examples: Sequence[Any], language: str) -> Any:
+    if len(examples) != 1:
+        raise GoldError(f"{task.name} {language} should be one bitext, not {len(examples)}")
+    return task.type.gold(examples[0])
+
+
+def _row(task: Task, language: str, metric: str | None, value: float | None, count: int, *, status: str) -> ScoreRow:
+    return {
+        "language": language,
+        "metric": metric,
+        "value": value,
+        "count": count,
+        "layer": None,
+        "pooling": None,
+        "selection": None,
+        "status": status,
+        "main": metric in task.main_score,
+    }
+
+
+def verdict(
+    task: Task, golds: Sequence[Any], answers: Sequence[Any] | None, scores: Mapping[str, float], *, least: int = 20
+) -> str:
+    """``ok``, ``chance`` or ``collapsed``. Sets of fewer than ``least`` rows are never judged.
+
+    Chance is the share of the most frequent gold answer, plus the one-sided 95 % sampling error of that share; for
+    retrieval three times a random guess; for spans no exact match at all.
+    """
+    if len(golds) < least:
+        return "ok"
+    if answers is not None:
+        flat = [tag for tags in answers for tag in tags] if task.type.name == "tagging" else list(answers)
+        if len(set(flat)) <= 1:
+            return "collapsed"
+    if task.group == "qa":
+        return "ok" if scores["exact_match"] > 0 else "chance"
+    if task.group == "retrieval":
+        return "ok" if scores[task.main_score[0]] > 300 / len(golds) else "chance"
+    value = scores["token_accuracy" if task.group == "tagging" else "accuracy"]
+    flat_gold = [t for tags in golds for t in tags] if task.group == "tagging" else list(golds)
+    share = Counter(flat_gold).most_common(1)[0][1] / len(flat_gold)
+    bound = share + 1.645 * math.sqrt(share * (1 - share) / len(flat_gold))
+    return "ok" if value > 100 * bound else "chance"
+
+
+def _write_submission(
+    task: Task,
+    language: str,
+    examples: Sequence[Any],
+    outputs: Sequence[dict[str, Any]],
+    calibration: Mapping[str, Any] | None,
+    folder: Path,
+) -> None:
+    """The file of XTREME's submission format (FACTS 2.5)."""
+    folder.mkdir(exist_ok=True)
+    if task.group == "qa":
+        answers = {e.id: task.type.answer(o) for e, o in zip(examples, outputs, strict=True)}
+        (folder / f"test-{language}.json").write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
+        return
+    if calibration is None:
+        lines = []
+        for output in outputs:
+            answer = task.type.answer(output)
+            lines += [*answer, ""] if task.group == "tagging" else [answer]
+    else:
+        at = (calibration["layer"], calibration["pooling"])
+        chosen = next(o for o in outputs if (o["layer"], o["pooling"]) == at)
+        found = _retrieved(task, language, chosen, calibration) or []
+        lines = ["\t".join(f) if isinstance(f, tuple) else str(f) for f in found]
+    (folder / f"test-{language}.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

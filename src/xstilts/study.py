@@ -1,0 +1,188 @@
+"""The study file: models x arms x targets x seeds, as frozen pydantic models. No torch here.
+
+A study file is YAML. ``load_study`` reads it; a wrong field is a ``StudyError`` with the field's path and the nearest name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from xstilts.errors import StudyError, nearest
+from xstilts.hyperparameters import Encoding, Frozen, Training
+
+Precision = Literal["auto", "fp32", "bf16"]
+Languages = Literal["all", "available", "with_gold"]
+Pooling = Literal["mean", "first"]
+_M = TypeVar("_M", bound=Frozen)
+FileList = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+
+
+class ModelChoice(Frozen):
+    """A Hugging Face encoder: a folder (``path``) or a hub id with its revision. ``note`` is shown under the table."""
+
+    path: str | None = None
+    id: str | None = None
+    revision: str | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelChoice:
+        if (self.path is None) == (self.id is None):
+            raise ValueError("give either 'path' (a folder) or 'id' (a hub id), not both and not neither")
+        return self
+
+
+class Arm(Frozen):
+    """One choice of phase 2: the English intermediate task, or ``null`` for the baseline arm."""
+
+    intermediate: str | None = None
+
+
+class Data(Frozen):
+    """Where rows come from, when not from the task's usual files.
+
+    ``files`` points one split of a task (``mnli.train``, ``xnli.test.de``) at other files of the same formats; relative
+    names are looked up in the data folder. ``drop_overlap`` drops training rows whose text is in a test set of the study.
+    """
+
+    files: dict[str, FileList] = Field(default_factory=dict)
+    drop_overlap: bool = True
+
+
+class Limits(Frozen):
+    """How many rows are used; ``null`` is all. Chosen by a fixed shuffle, equal for all arms and seeds.
+
+    Retrieval pools are never cut: a smaller pool is another task.
+    """
+
+    train_rows: int | None = Field(None, ge=1)
+    evaluation_rows: int | None = Field(None, ge=1)
+
+
+class RetrievalChoice(Frozen):
+    """Which poolings are swept, and which one the layer rule uses."""
+
+    poolings: tuple[Pooling, ...] = ("mean", "first")
+    pooling: Pooling = "mean"
+
+
+class Study(Frozen):
+    """Everything a study is. ``training`` and ``encoding`` override a task's defaults.
+
+    Their keys are a task's name, or ``intermediate`` or ``target`` for all tasks in that role; the task's name wins.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str = ""
+    models: dict[str, ModelChoice] = Field(min_length=1)
+    arms: dict[str, Arm] = Field(min_length=1)
+    targets: tuple[str, ...] = Field(min_length=1)
+    languages: Languages | tuple[str, ...] = "all"
+    splits: tuple[Literal["dev", "test"], ...] = ("dev", "test")
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    source: str = "en"
+    precision: Precision = "auto"
+    data: Data = Data()
+    limits: Limits = Limits()
+    training: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    encoding: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    retrieval: RetrievalChoice = RetrievalChoice()
+    notes: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> Study:
+        for section, model in (("training", Training), ("encoding", Encoding)):
+            for key, fields in getattr(self, section).items():
+                for field in fields:
+                    if field not in model.model_fields:
+                        raise ValueError(
+                            f"{section}.{key}.{field}: unknown field; {nearest(field, model.model_fields)}"
+                        )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: the same seed twice")
+        return self
+
+    @property
+    def baseline(self) -> str | None:
+        """The name of the arm without intermediate training, if there is one."""
+        return next((name for name, arm in self.arms.items() if arm.intermediate is None), None)
+
+    def training_of(self, task: str, role: str, defaults: Training) -> Training:
+        """The task's defaults with the study's overrides."""
+        changed = {**self.training.get(role, {}), **self.training.get(task, {})}
+        return _overridden(defaults, changed, f"training.{task}")
+
+    def encoding_of(self, task: str, role: str, defaults: Encoding) -> Encoding:
+        """The task's defaults with the study's overrides."""
+        changed = {**self.encoding.get(role, {}), **self.encoding.get(task, {})}
+        return _overridden(defaults, changed, f"encoding.{task}")
+
+
+def _overridden(defaults: _M, changed: dict[str, Any], where: str) -> _M:
+    try:
+        return type(defaults).model_validate({**defaults.model_dump(), **changed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(p) for p in first["loc"])
+        raise StudyError(f"{first['msg']} (got {first['input']!r})", where=f"{where}.{path}") from None
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file; every mistake is named with its field's path."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError("no such study file", where=str(path), hint=_yaml_files_near(path)) from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise StudyError(f"not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
+    if not isinstance(raw, dict):
+        raise StudyError(f"a study is a mapping of fields, this is {type(raw).__name__}", where=str(path))
+    return parse_study(raw, where=str(path))
+
+
+def parse_study(raw: dict[str, Any], *, where: str = "study") -> Study:
+    """A study from plain values, as read from YAML."""
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        problems = [_say(problem) for problem in error.errors()]
+        raise StudyError(
+            "; ".join(p for p, _ in problems), where=where, hint=" ".join(h for _, h in problems)
+        ) from None
+
+
+def _say(problem: Any) -> tuple[str, str]:
+    path = [str(p) for p in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        return f"{'.'.join(path)}: unknown field", nearest(path[-1], _fields_at(path[:-1]))
+    if problem["type"] == "missing":
+        return f"{'.'.join(path)}: missing, and it has no default", ""
+    shown = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+    place = ".".join(path)
+    return f"{place + ': ' if place else ''}{problem['msg'].removeprefix('Value error, ')}{shown}", ""
+
+
+def _fields_at(path: list[str]) -> list[str]:
+    """The fields allowed at this place of the study file."""
+    sections: dict[str, type[Frozen]] = {
+        "models": ModelChoice,
+        "arms": Arm,
+        "data": Data,
+        "limits": Limits,
+        "retrieval": RetrievalChoice,
+    }
+    model = sections[path[0]] if path and path[0] in sections else Study
+    return list(model.model_fields)
+
+
+def _yaml_files_near(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path()
+    return nearest(path.name, sorted(str(p.name) for p in folder.glob("*.y*ml")))

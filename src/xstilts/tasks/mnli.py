@@ -1,0 +1,53 @@
+"""MNLI: natural language inference over ten genres (Williams et al. 2018). Dev is the matched set."""
+
+from __future__ import annotations
+
+from xstilts.data.pairs import NLI_LABELS, read_nli
+from xstilts.hyperparameters import Encoding, Training
+from xstilts.metrics.classification import accuracy_metric
+from xstilts.task_types import Classification
+from xstilts.tasks.task import Task
+
+TASK = Task(
+    name="mnli",
+    role="intermediate",
+    title="MNLI",
+    type=Classification(NLI_LABELS),
+    files={
+        split: (
+            (f"multinli_1.0/multinli_1.0_{name}.jsonl",),
+            (f"multinli_1.0/multinli_1.0_{name}.txt",),
+            (f"mnli/multinli_1.0_{name}.jsonl",),
+            (f"mnli/multinli_1.0_{name}.txt",),
+            (f"MNLI/{name}.tsv",),
+            (f"GLUE/MNLI/{name}.tsv",),
+            (f"glue_data/MNLI/{name}.tsv",),
+        )
+        for split, name in (("train", "train"), ("dev", "dev_matched"))
+    },
+    read=read_nli,
+    metric=accuracy_metric,
+    main_score=("accuracy",),
+    trains_on="mnli",
+    training=Training(learning_rate=1e-5, batch_size=24, epochs=2, warmup=0.1, weight_decay=0.01),
+    encoding=Encoding(max_length=256),
+    marks={
+        "learning_rate": "recalled",
+        "epochs": "recalled",
+        "batch_size": "recalled",
+        "warmup": "read",
+        "weight_decay": "read",
+        "selection_rows": "recalled",
+        "max_length": "read",
+        "evaluations_per_epoch": "choice",
+    },
+    counts={"train": {"en": 392_702}, "dev": {"en": 9_815}},
+    paper="arXiv:1704.05426",
+    licence="OANC, CC BY 3.0, CC BY-SA 3.0, MIT",
+    address="https://cims.nyu.edu/~sbowman/multinli/multinli_1.0.zip",
+    fetch=("curl -LO https://cims.nyu.edu/~sbowman/multinli/multinli_1.0.zip && unzip multinli_1.0.zip"),
+    bibtex="""@inproceedings{williams-2018-multinli,
+  title = {A Broad-Coverage Challenge Corpus for Sentence Understanding through Inference},
+  author = {Williams, Adina and Nangia, Nikita and Bowman, Samuel},
+  booktitle = {NAACL}, year = 2018}""",
+)

@@ -1,0 +1,160 @@
+"""Whatever is killed, whenever: the same command goes on, and the final store is the same."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from toy_driver import graph
+from toy_graph import contents, go, leftovers
+
+from xstilts.graph.run import status
+from xstilts.graph.store import Store
+
+DRIVER = [sys.executable, str(Path(__file__).with_name("toy_driver.py"))]
+PATIENCE = 60.0
+SLEEP = 0.02
+GRAPH = graph(SLEEP)
+
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(store: Store, log: Path) -> Iterator[Start]:
+    """Starts drivers on the store: (slots, seconds that a node sleeps)."""
+    with ExitStack() as ending:
+
+        def begin(slots: int = 2, sleep: float = SLEEP) -> subprocess.Popen[bytes]:
+            command = [*DRIVER, str(store.root), str(slots), str(sleep)]
+            driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            ending.callback(driver.communicate)
+            ending.callback(driver.kill)
+            return driver
+
+        yield begin
+
+
+def end(driver: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """Exit status and what it said."""
+    said, _ = driver.communicate(timeout=PATIENCE)
+    return driver.returncode, said.decode()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def ended(log: Path) -> int:
+    return log.read_text().count("end ")
+
+
+def started(log: Path) -> list[str]:
+    return [line.split()[2] for line in log.read_text().splitlines() if line.startswith("start")]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """What the store holds after a run that nothing disturbed."""
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    assert go(GRAPH, store, slots=2).complete
+    return contents(store)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kill_9_of_the_driver_and_again(
+    store: Store, log: Path, start: Start, expected: dict[str, dict[str, str]], seed: int
+) -> None:
+    moment = random.Random(seed)
+    for _ in range(3):
+        driver = start()
+        target = min(ended(log) + moment.randrange(1, 6), len(GRAPH.nodes) - 1)
+        wait_for(lambda until=target: ended(log) >= until or driver.poll() is not None)
+        time.sleep(moment.random() * 0.03)
+        workers = psutil.Process(driver.pid).children() if driver.poll() is None else []
+        driver.kill()
+        end(driver)
+        wait_for(lambda those=workers: not any(w.is_running() and w.status() != "zombie" for w in those))
+        finished = contents(store)
+        assert finished.items() <= expected.items(), "what is there is whole and right"
+    before, log_length = set(store), len(started(log))
+    code, said = end(start())
+    assert code == 0, said
+    assert sorted(started(log)[log_length:]) == sorted(set(expected) - before), "only what was missing"
+    assert contents(store) == expected
+    assert store.claims() == []
+
+
+def test_kill_9_of_a_worker_fails_its_node_and_the_next_run_mends_it(
+    store: Store, log: Path, start: Start, expected: dict[str, dict[str, str]]
+) -> None:
+    driver = start(1)
+    wait_for(lambda: ended(log) >= 3 and len(started(log)) > ended(log))
+    victim = int(log.read_text().splitlines()[-1].split()[1])
+    psutil.Process(victim).kill()
+    code, said = end(driver)
+    assert code == 1, said
+    failed = store.failures()
+    assert failed
+    failure = store.failure(failed[0])
+    assert failure is not None
+    assert failure["text"].startswith("worker died, signal 9 (SIGKILL)")
+    assert end(start())[0] == 0
+    assert contents(store) == expected
+    assert store.failures() == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_leave_nothing_behind(
+    store: Store, log: Path, start: Start, expected: dict[str, dict[str, str]], number: int, code: int
+) -> None:
+    driver = start()
+    wait_for(lambda: ended(log) >= 4)
+    workers = psutil.Process(driver.pid).children()
+    assert len(workers) == 2
+    driver.send_signal(number)
+    status, said = end(driver)
+    assert status == code, said
+    assert "run the same command again" in said
+    assert not any(w.is_running() and w.status() != "zombie" for w in workers)
+    assert leftovers(store) == []
+    assert store.failures() == []
+    assert contents(store).items() <= expected.items()
+    before, log_length = set(store), len(started(log))
+    assert end(start())[0] == 0
+    assert sorted(started(log)[log_length:]) == sorted(set(expected) - before)
+    assert contents(store) == expected
+
+
+def test_two_drivers_one_killed(store: Store, log: Path, start: Start, expected: dict[str, dict[str, str]]) -> None:
+    one, two = start(), start()
+    wait_for(lambda: ended(log) >= 5)
+    one.kill()
+    end(one)
+    code, said = end(two)
+    assert code == 0, said
+    assert contents(store) == expected
+    assert store.claims() == []
+
+
+def test_a_half_written_node_is_never_taken(store: Store, start: Start) -> None:
+    slow = graph(60.0)
+    driver = start(1, 60.0)
+    wait_for(lambda: any(store.root.glob("work/*/out/result.txt")))
+    assert list(status(slow, store).values()).count("running") == 1
+    driver.kill()
+    end(driver)
+    (half,) = store.claims()
+    assert half == slow.nodes[0].key
+    assert not store.has(half)
+    assert list(store) == []
+    assert set(status(slow, store).values()) == {"waiting"}

@@ -1,0 +1,23 @@
+"""A driver to be killed: ``toy_driver.py STORE SLOTS SLEEP`` runs ``graph(SLEEP)``."""
+
+import sys
+from pathlib import Path
+
+from toy_graph import go, tree
+
+from xstilts.graph.node import Graph
+from xstilts.graph.run import Interrupted
+from xstilts.graph.store import Store
+
+
+def graph(sleep: float) -> Graph:
+    return tree(3, 3, sleep=sleep)
+
+
+if __name__ == "__main__":
+    try:
+        summary = go(graph(float(sys.argv[3])), Store(Path(sys.argv[1])), slots=int(sys.argv[2]))
+    except Interrupted as stopped:
+        print(stopped)
+        raise SystemExit(stopped.exit_code) from None
+    raise SystemExit(0 if summary.complete else 1)

@@ -1,0 +1,70 @@
+"""A worker whose nodes write small files, as their spec says; run as a script by the tests.
+
+Spec: ``text`` (written), ``sleep`` (seconds, between two halves of the file), ``fail``, ``signal`` (to itself),
+``exit``, ``print``, ``errno``, ``link``, ``steps`` (progress), ``once`` (a file: die only if it is absent).
+"""
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xstilts.graph.node import Node, Resources
+from xstilts.graph.worker import Progress, serve
+
+
+def execute(
+    node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress
+) -> dict[str, Any]:
+    spec = node.spec
+    log(f"start {os.getpid()} {node.key}")
+    if "print" in spec:
+        print("noise on stdout", flush=True)
+        ctypes.CDLL(None).puts(b"noise from C")
+        print("noise on stderr", file=sys.stderr)
+    if "once" not in spec or not Path(spec["once"]).exists():
+        misbehave(spec, out)
+    gathered = "".join(f"{role}:{(path / 'result.txt').read_text()}" for role, path in sorted(parents.items()))
+    with (out / "result.txt").open("w") as stream:
+        stream.write(f"{spec.get('text', '')}(")
+        stream.flush()
+        for step in range(spec.get("steps", 0)):
+            progress(step + 1, spec["steps"], "steps", loss=0.5)
+        time.sleep(spec.get("sleep", 0))
+        stream.write(f"{gathered})")
+    (out / "deep" / "er").mkdir(parents=True)
+    (out / "deep" / "er" / "more.bin").write_bytes(bytes(range(256)))
+    log(f"end {os.getpid()} {node.key}")
+    return {"rows": len(gathered), "threads_seen": os.environ["OMP_NUM_THREADS"]}
+
+
+def misbehave(spec: Mapping[str, Any], out: Path) -> None:
+    if "once" in spec:
+        Path(spec["once"]).touch()
+    if "fail" in spec:
+        (out / "half.txt").write_text("half")
+        raise RuntimeError(spec["fail"])
+    if "errno" in spec:
+        number = getattr(errno, spec["errno"])
+        raise OSError(number, os.strerror(number), str(out / "big.bin"))
+    if "signal" in spec:
+        os.kill(os.getpid(), getattr(signal, spec["signal"]))
+    if "exit" in spec:
+        os._exit(spec["exit"])
+    if "link" in spec:
+        (out / "link").symlink_to("/etc/hostname")
+
+
+def log(line: str) -> None:
+    if place := os.environ.get("TOY_LOG"):
+        with Path(place).open("a") as stream:
+            stream.write(line + "\n")
+
+
+if __name__ == "__main__":
+    serve(execute)

@@ -1,0 +1,155 @@
+"""What cannot be loaded is refused with its reason; what can, is loaded quietly and without touching global state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_models import make_batch, tiny, write_folder
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from xstilts.errors import ModelError
+from xstilts.models.loading import load_encoder, load_tokenizer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "model", "xlm-roberta")
+
+
+def change_weights(folder: Path, *, drop: str = "", reshape: str = "") -> None:
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not (drop and name.startswith(drop))}
+    if reshape:
+        kept[reshape] = torch.zeros(3, 3)
+    assert kept.keys() != weights.keys() or reshape
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"only pytorch_model\.bin") as refused:
+        load_encoder(folder)
+    assert "save_pretrained" in refused.value.hint and str(folder) in refused.value.hint
+
+
+def test_pickled_weights_beside_safetensors_are_not_read(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"not a pickle")
+    load_encoder(folder)
+
+
+def test_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        load_encoder(tmp_path / "nowhere")
+
+
+def test_a_damaged_config_is_refused(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("{", "[", 1))
+    with pytest.raises(ModelError, match=r"config\.json cannot be used"):
+        load_encoder(folder)
+    (folder / "config.json").write_text(text.replace("xlm-roberta", "xlm-rouerta"))
+    with pytest.raises(ModelError, match=r"config\.json cannot be used"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize(("field", "value"), [("hidden_size", 64), ("vocab_size", 201), ("num_hidden_layers", 3)])
+def test_a_config_of_another_size_is_refused(folder: Path, field: str, value: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, field: value}))
+    with pytest.raises(ModelError, match="weights"):
+        load_encoder(folder)
+
+
+def test_a_flipped_byte_in_the_header_of_the_weights_is_refused(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[9] ^= 0xFF
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match="weights cannot be loaded"):
+        load_encoder(folder)
+
+
+def test_a_truncated_file_is_refused(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="weights cannot be loaded"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("drop", ["encoder.layer.1.attention.self.query", "embeddings.LayerNorm"])
+def test_missing_encoder_weights_are_refused_by_name(folder: Path, drop: str) -> None:
+    change_weights(folder, drop=drop)
+    with pytest.raises(ModelError, match=f"2 of the encoder's weights are missing, such as {drop}"):
+        load_encoder(folder)
+
+
+def test_a_missing_pooler_is_no_loss(folder: Path) -> None:
+    whole = load_encoder(folder)
+    change_weights(folder, drop="pooler")
+    assert torch.equal(load_encoder(folder)(make_batch((4, 5))), whole(make_batch((4, 5))))
+    assert not any("pooler" in name for name, _ in whole.named_parameters())
+
+
+def test_half_precision_files_become_float32(folder: Path) -> None:
+    weights = {name: weight.bfloat16() for name, weight in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert {weight.dtype for weight in load_encoder(folder).parameters()} == {torch.float32}
+
+
+def test_text_to_text_models_are_refused(tmp_path: Path) -> None:
+    config = AutoConfig.for_model("t5", d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=50)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="text-to-text"):
+        load_encoder(tmp_path)
+
+
+def test_remote_code_is_never_run(folder: Path) -> None:
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "unheard-of", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"config\.json cannot be used"):
+        load_encoder(folder)
+
+
+def test_a_dropout_the_family_does_not_have_is_refused() -> None:
+    assert load_encoder(tiny("modernbert"), attention_dropout=0.2).config.attention_dropout == 0.2
+    with pytest.raises(ModelError, match=r"dropout 0\.2 was asked for, but the config has none of hidden_dropout_prob"):
+        load_encoder(tiny("modernbert"), dropout=0.2)
+
+
+def test_loading_is_silent_and_leaves_logging_as_it_was(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    capfd.readouterr()
+    load_encoder(folder)
+    load_tokenizer(folder)
+    assert capfd.readouterr() == ("", "")
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_a_folder_without_tokenizer_is_refused(folder: Path) -> None:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match="no tokenizer"):
+        load_tokenizer(folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelError, match="tokenizer cannot be loaded"):
+        load_tokenizer(folder)
+
+
+def test_tokenizer_knows_its_special_ids() -> None:
+    tokenizer = load_tokenizer(tiny("xlm-roberta"))
+    assert (tokenizer.unknown_id, tokenizer.mask_id) == (3, 199)
+    assert (tokenizer.prefix_ids, tokenizer.suffix_ids) == ([0], [2])
+    assert load_tokenizer(tiny("bert")).encode([("a b", "c")])[0].type_ids == [0, 0, 0, 0, 1, 1]
+
+
+def test_a_copy_of_the_folder_loads_to_the_same_encoder(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    batch = make_batch((4, 5))
+    assert torch.equal(load_encoder(tmp_path / "copy")(batch), load_encoder(folder)(batch))
