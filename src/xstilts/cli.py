@@ -83,7 +83,7 @@ def run(
     model: ModelAt = None,
     device: Device = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker; default: shared evenly.")] = None,
-    micro_batch_tokens: Annotated[int, typer.Option(help="Sub-words in one forward pass; rounding only.")] = 4096,
+    micro_batch_tokens: Annotated[int, typer.Option(help="Sub-words in one forward pass.")] = 4096,
     task_file: TaskFile = None,
     json_to: JsonTo = None,
 ) -> None:

@@ -98,8 +98,9 @@ def check_names(study: Study) -> None:
             raise MissingNameError(
                 "intermediate task", choice.intermediate, intermediate_names, where=f"arms.{arm}.intermediate"
             )
-    for section in ("training", "encoding"):
-        for key in getattr(study, section):
+    by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
+    for section, values in by_task.items():
+        for key in values if isinstance(values, dict) else ():
             if key not in (*names(), "intermediate", "target"):
                 raise MissingNameError("task", key, [*names(), "intermediate", "target"], where=section)
     for key in study.data.files:
@@ -222,7 +223,7 @@ class _Planner:
             "task": rows_of.name,
             "source": source,
             **self._needed(rows_of, split, source),
-            "rows": self.study.limits.train_rows,
+            "rows": self.study.train_rows_of(task.name, role),
             "training": settings.model_dump(mode="json"),
             "encoding": self.study.encoding_of(task.name, role, task.encoding).model_dump(mode="json"),
             "precision": self.precision,

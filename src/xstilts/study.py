@@ -18,6 +18,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]
 Pooling = Literal["mean", "first"]
 _M = TypeVar("_M", bound=Frozen)
+Rows = Annotated[int, Field(ge=1)]
 FileList = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 
 
@@ -56,10 +57,11 @@ class Data(Frozen):
 class Limits(Frozen):
     """How many rows are used; ``null`` is all. Chosen by a fixed shuffle, equal for all arms and seeds.
 
-    Retrieval pools are never cut: a smaller pool is another task.
+    ``train_rows`` is one number, or numbers by task or role (``intermediate``, ``target``; the task's name wins). Retrieval
+    pools are never cut: a smaller pool is another task.
     """
 
-    train_rows: int | None = Field(None, ge=1)
+    train_rows: Rows | dict[str, Rows] | None = None
     evaluation_rows: int | None = Field(None, ge=1)
 
 
@@ -110,6 +112,11 @@ class Study(Frozen):
     def baseline(self) -> str | None:
         """The name of the arm without intermediate training, if there is one."""
         return next((name for name, arm in self.arms.items() if arm.intermediate is None), None)
+
+    def train_rows_of(self, task: str, role: str) -> int | None:
+        """At most so many training rows for this task; ``None`` is all."""
+        rows = self.limits.train_rows
+        return rows.get(task, rows.get(role)) if isinstance(rows, dict) else rows
 
     def training_of(self, task: str, role: str, defaults: Training) -> Training:
         """The task's defaults with the study's overrides."""

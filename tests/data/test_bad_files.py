@@ -28,6 +28,7 @@ WRONG_SPAN = {"id": "7", "question": "q", "answers": [{"text": "z", "answer_star
 CASES: list[tuple[Reader, str, str, str, str]] = [
     (read_nli, "dev.tsv", "a\tb\tneutral\nc\td\n", ":2", "missing column"),
     (read_nli, "dev.tsv", "a\tb\tneutral\nc\td\tmaybe\n", ":2", "unknown label 'maybe'"),
+    (read_nli, "dev.tsv", "a\tb\t\n", ":1", "unknown label ''"),
     (read_nli, "dev.tsv", "one\n", ":1", "missing column"),
     (read_nli, "dev.tsv", 'a\tb\tneutral\n"open\tc\tneutral\n', ":2", "broken quoting"),
     (read_nli, "x.txt", "gold_label\tsentence1\tsentence2\nneutral\ta\tb\nneutral\ta\n", ":3", "missing column"),

@@ -45,6 +45,11 @@ def test_xtreme_test_rows_have_no_gold(tmp_path: Path) -> None:
     assert [example.label for example in read_nli((path,), "en")] == [None, None]
 
 
+def test_a_row_that_looks_like_a_header_is_a_row(tmp_path: Path) -> None:
+    path = save(tmp_path, "train-en.tsv", "sentence1\tsentence2\t0\na\tb\t1\n")
+    assert [(e.first, e.label) for e in read_paraphrase((path,), "en")] == [("sentence1", "0"), ("a", "1")]
+
+
 def test_gzip_and_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = tmp_path / "dev-en.tsv.gz"
     path.write_bytes(gzip.compress("\ufeffa\tb\t1\n".encode()))

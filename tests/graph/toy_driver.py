@@ -18,6 +18,6 @@ if __name__ == "__main__":
     try:
         summary = go(graph(float(sys.argv[3])), Store(Path(sys.argv[1])), slots=int(sys.argv[2]))
     except Interrupted as stopped:
-        print(stopped)
+        sys.stdout.write(str(stopped))
         raise SystemExit(stopped.exit_code) from None
     raise SystemExit(0 if summary.complete else 1)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(p for folder in ("src", "tests", "benchmarks") for p in (ROOT / folder).rglob("*.py"))
 FILE_LINES = 350
 FUNCTION_LINES = 60
-EMPTY_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "misc", "common", "factory"}
+EMPTY_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "misc", "factory"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.errors import DataError, ModelError
-from xstilts.inference.search import SPARE, nearest
+from xstilts.inference.search import SPARE, Float64, nearest
 from xstilts.task_types.base import FloatArray
 
 
@@ -15,15 +15,14 @@ def rows(count: int, hidden: int, seed: int) -> FloatArray:
     return np.random.default_rng(seed).normal(size=(count, hidden)).astype(np.float32)
 
 
-def unit(matrix: FloatArray) -> FloatArray:
-    lengths = np.sqrt(np.square(matrix, dtype=np.float64).sum(axis=1))
-    unit_rows: FloatArray = (matrix / lengths[:, None]).astype(np.float32)
+def unit(matrix: FloatArray) -> Float64:
+    unit_rows: Float64 = matrix / np.sqrt(np.square(matrix, dtype=np.float64).sum(axis=1))[:, None]
     return unit_rows
 
 
 def brute_force(queries: FloatArray, candidates: FloatArray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Every pair by itself; falling score, then rising index."""
-    left, right = unit(queries).astype(np.float64), unit(candidates).astype(np.float64)
+    left, right = unit(queries), unit(candidates)
     scores = np.array([[(q * c).sum() for c in right] for q in left])
     order = np.array([np.lexsort((np.arange(len(right)), -row))[:k] for row in scores])
     return np.take_along_axis(scores, order, 1), order
@@ -38,8 +37,8 @@ def with_repeats(distinct: FloatArray, count: int, seed: int) -> FloatArray:
 def test_equal_to_faiss_without_ties(k: int) -> None:
     queries, candidates = rows(200, 64, 1), rows(900, 64, 2)
     index = faiss.IndexFlatIP(64)
-    index.add(unit(candidates))
-    scores, indices = index.search(unit(queries), k)
+    index.add(unit(candidates).astype(np.float32))
+    scores, indices = index.search(unit(queries).astype(np.float32), k)
     found = nearest(queries, candidates, k, block_rows=128)
     np.testing.assert_array_equal(found.indices, indices)
     np.testing.assert_allclose(found.scores, scores, atol=1e-6)
@@ -69,13 +68,14 @@ def test_ties_of_rows_that_are_not_equal_go_to_the_smaller_index() -> None:
 
 
 def test_near_ties_below_the_error_of_float32_are_ordered_exactly() -> None:
-    """Forty candidates whose cosines differ by less than a float32 product can tell."""
+    """Forty candidates whose cosines differ by less than a float32 product can tell, among others far away."""
     draw = np.random.default_rng(6)
-    query = draw.normal(size=(1, 256)).astype(np.float32)
     base = draw.normal(size=256)
-    candidates = (base + draw.normal(size=(40, 256)) * 1e-7).astype(np.float32)
-    scores, indices = brute_force(query, candidates, 6)
-    found = nearest(query, candidates, 6)
+    queries = (base + draw.normal(size=(30, 256))).astype(np.float32)
+    near = base + draw.normal(size=(40, 256)) * 1e-7
+    candidates = np.concatenate([near, -base + draw.normal(size=(40, 256))]).astype(np.float32)
+    scores, indices = brute_force(queries, candidates, 6)
+    found = nearest(queries, candidates, 6)
     np.testing.assert_array_equal(found.indices, indices)
     np.testing.assert_array_equal(found.scores, scores)
 

@@ -32,6 +32,7 @@ from xstilts.tasks.task import Task
 
 EVERY = [load(name) for name in names()]
 IDS = [task.name for task in EVERY]
+ENCODING = Encoding(max_length=64, stride=8, max_question_length=16)
 
 
 def rows(task: Task, root: Path) -> tuple[list[Any], str]:
@@ -106,7 +107,7 @@ def other_gold(example: Any, task: Task) -> Any:
         case ChoiceExample():
             return replace(example, label=(example.label or 0) - 1)
         case TaggingExample():
-            return replace(example, tags=example.tags[::-1])
+            return replace(example, tags=(example.tags or ())[::-1])
         case SpanExample():
             return replace(example, answers=(Answer("lives", 5),))
     raise AssertionError(example)
@@ -117,8 +118,8 @@ def test_gold_never_reaches_the_input(task: Task, data_root: Path, characters: T
     examples, _ = rows(task, data_root)
     if task.type == Tagging(()):
         task = replace(task, type=Tagging(tuple(sorted({tag for e in examples for tag in e.tags}))))
-    first = task.type.encode(examples, characters, Encoding(max_length=64, stride=8))
-    second = task.type.encode([other_gold(e, task) for e in examples], characters, Encoding(max_length=64, stride=8))
+    first = task.type.encode(examples, characters, ENCODING)
+    second = task.type.encode([other_gold(e, task) for e in examples], characters, ENCODING)
     for name in ("input_ids", "type_ids", "offsets", "read", "read_offsets", "example"):
         assert np.array_equal(getattr(first, name), getattr(second, name)), name
     assert first.targets is not None and not np.array_equal(first.targets, second.targets)  # type: ignore[arg-type]

@@ -95,6 +95,24 @@ def test_nothing_else_is_found(real_data: Path) -> None:
     assert found == set(ROWS)
 
 
+STAND_INS = [
+    ("anli_plus", ("snli/snli_1.0_dev.jsonl", "anli_v0.1/R1/test.jsonl"), 6_000),
+    ("mnli", ("mnli/multinli_1.0_dev_matched.jsonl",), 4_000),
+    ("squad_v2", ("squad/dev-v2.0.json",), 4_449),
+    ("pawsx", ("mrpc/msr_paraphrase_train.txt",), 4_076),
+    ("pawsx", ("x-final/de/dev_2k.tsv",), 2_000),
+]
+
+
+@pytest.mark.parametrize(("name", "files", "rows"), STAND_INS)
+def test_a_study_can_train_on_other_files(real_data: Path, name: str, files: tuple[str, ...], rows: int) -> None:
+    task = load(name)
+    data = DataFolder(real_data, {f"{name}.train": [Path(file) for file in files]})
+    examples = read_examples(task, data.files(task, "train", "en"), "en")
+    assert len({example.id for example in examples}) == rows
+    assert all(task.type.gold(example) is not None for example in examples)
+
+
 def test_published_counts_agree_where_a_file_is_whole(real_data: Path) -> None:
     whole = [("xnli", "test"), ("pawsx", "dev"), ("xquad", "test"), ("tydiqa", "train"), ("tydiqa", "test")]
     whole += [("tatoeba", "test"), ("bucc2018", "dev")]

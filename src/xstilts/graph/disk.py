@@ -74,8 +74,8 @@ def aside(path: Path) -> Path:
 
 
 def as_text(value: Any) -> str:
-    """JSON as it stands in the store: sorted keys, one field a line. NaN is refused with ``ValueError``."""
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON as it stands in the store, fields in the order given (arms keep the study's). NaN is a ``ValueError``."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def sync_folder(folder: Path) -> None:

@@ -83,7 +83,7 @@ class Resources:
         models: identity of a model -> its folder (or hub id).
         device: ``cpu`` or ``cuda:N``; one worker runs on one device.
         threads: CPU threads a worker uses.
-        micro_batch_tokens: sub-words in one forward pass; affects rounding only.
+        micro_batch_tokens: sub-words in one forward pass; affects rounding and which dropout masks are drawn.
         scratch: a folder for large temporary arrays; ``None`` for the node's own work folder.
         task_files: files of tasks from outside the package; their digests are in the specs.
     """

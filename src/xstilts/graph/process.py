@@ -61,6 +61,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
+            self._stderr.close()
             raise WorkerDiedError(f"the worker cannot be started: {error}", ready=False) from error
         self.pid = self._process.pid
 

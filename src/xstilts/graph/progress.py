@@ -61,7 +61,7 @@ class Display:
             self._draw(event, self._bar)
         elif self._clock() >= self._next_line:
             self._next_line = self._clock() + LINE_SECONDS
-            self._console.print(escape(self.line(event)), soft_wrap=True)
+            self._console.print(escape(self.line(event)), soft_wrap=True, highlight=False)
 
     def line(self, event: Event) -> str:
         """``12/40 nodes, about 5 min left; failed 1; now: train e5/nli/xnli seed 1 120/500 steps``."""
@@ -81,11 +81,11 @@ class Display:
         if isinstance(event, NodeFailed):
             self._failed += 1
             text = f"failed: {event.node.title} [{event.node.key[:12]}]: {event.type}: {event.message}"
-            self._console.print(escape(text), style="red", soft_wrap=True)
+            self._console.print(escape(text), style="red", soft_wrap=True, highlight=False)
         elif isinstance(event, NodeBlocked):
             self._blocked += 1
         elif isinstance(event, NodeElsewhere):
-            self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True)
+            self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True, highlight=False)
 
     def _draw(self, event: Event, bar: Progress) -> None:
         left = remaining(event.eta_seconds).removeprefix(", ")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,9 +49,8 @@ def nearest(
 ) -> Neighbours:
     """The ``k`` candidates of largest cosine for every query.
 
-    The score of a pair is the float64 sum of the products of both rows, each divided by its length and rounded to
-    float32. Among equal scores the smaller index comes first. The result does not depend on ``block_rows`` or on
-    the device.
+    The score of a pair is the sum of the products of both rows, each divided by its length, all in float64. Among equal
+    scores the smaller index comes first. The result does not depend on ``block_rows`` or on the device.
 
     Args:
         queries: N x H; may be memory-mapped, it need not be normalised.
@@ -67,12 +67,13 @@ def nearest(
     left, right = _Directions(queries, "query"), _Directions(candidates, "candidate")
     scores = np.empty((len(left), k))
     indices = np.empty((len(left), k), np.int64)
+    members = right.members(k)
     with _full_float32():
         for start in range(0, len(left), block_rows):
             rows = left.block(start, start + block_rows)
             found = _search_block(rows, right, min(k, len(right)), block_rows, device or torch.device("cpu"))
             here = slice(start, start + len(rows))
-            scores[here], indices[here] = right.as_rows(found, k)
+            scores[here], indices[here] = _as_rows(found, members, k)
     return Neighbours(scores[left.distinct_of], indices[left.distinct_of])
 
 
@@ -119,30 +120,28 @@ class _Directions:
     def __len__(self) -> int:
         return len(self.first)
 
-    def block(self, start: int, stop: int) -> FloatArray:
-        """Distinct rows ``start`` to ``stop``, of length 1, float32."""
+    def block(self, start: int, stop: int) -> Float64:
+        """Distinct rows ``start`` to ``stop``, of length 1."""
         return self.at(np.arange(start, min(stop, len(self))))
 
-    def at(self, distinct: IntArray) -> FloatArray:
-        """The given distinct rows, of length 1, float32: the shape of ``distinct``, then H."""
+    @cached_property
+    def centre(self) -> Float64:
+        """The mean of the distinct rows of length 1, H."""
+        total = np.zeros(self.matrix.shape[1])
+        for start in range(0, len(self), BLOCK_ROWS):
+            total += self.block(start, start + BLOCK_ROWS).sum(axis=0)
+        return total / len(self)
+
+    def at(self, distinct: IntArray) -> Float64:
+        """The given distinct rows, of length 1: the shape of ``distinct``, then H."""
         rows = self.first[distinct]
-        unit: FloatArray = (self.matrix[rows] / self.lengths[rows][..., None]).astype(np.float32)
+        unit: Float64 = np.ascontiguousarray(self.matrix[rows]) / self.lengths[rows][..., None]
         return unit
 
-    def as_rows(self, found: Neighbours, k: int) -> Neighbours:
-        """Neighbours among distinct rows (n x j, j <= k) as the ``k`` first among all rows.
-
-        The j best distinct rows contain the k best rows: each distinct row stands for at least one.
-        """
+    def members(self, k: int) -> IntArray | None:
+        """The first ``k`` rows equal to each distinct row, then -1; ``None`` if no row repeats."""
         if len(self.first) == len(self.matrix):
-            return found
-        members = self._members(k)[found.indices]  # n x j x k; -1 where a row has fewer
-        scores = np.where(members >= 0, found.scores[:, :, None], -np.inf)
-        n = len(members)
-        return _best(scores.reshape(n, -1), members.reshape(n, -1), k)
-
-    def _members(self, k: int) -> IntArray:
-        """The first ``k`` rows equal to each distinct row, then -1."""
+            return None
         order = np.argsort(self.distinct_of, kind="stable")
         numbers = self.distinct_of[order]
         place = np.arange(len(order)) - np.searchsorted(numbers, numbers)
@@ -151,14 +150,25 @@ class _Directions:
         return table
 
 
-def _search_block(rows: FloatArray, right: _Directions, k: int, block_rows: int, device: torch.device) -> Neighbours:
+def _as_rows(found: Neighbours, members: IntArray | None, k: int) -> Neighbours:
+    """Neighbours among distinct rows (n x j, j <= k) as the ``k`` first among all rows.
+
+    The j best distinct rows contain the k best rows: each distinct row stands for at least one.
+    """
+    if members is None:
+        return found
+    rows = members[found.indices].reshape(len(found.indices), -1)  # n x (j * k); -1 where a row has fewer
+    scores = np.where(rows >= 0, np.repeat(found.scores, k, axis=1), -np.inf)
+    return _best(scores, rows, k)
+
+
+def _search_block(rows: Float64, right: _Directions, k: int, block_rows: int, device: torch.device) -> Neighbours:
     """The ``k`` best distinct candidates for a block of normalised queries."""
-    proposed, indices = _propose(rows, right, min(k + SPARE, len(right)), block_rows, device)
+    below, indices = _propose(rows, right, min(k + SPARE, len(right)), block_rows, device)
     found = _best(_score_again(rows, right, indices), indices, k)
     if indices.shape[1] == len(right):
         return found
-    # What was left out scores at most the last proposal plus the error of the product.
-    crowded = np.flatnonzero(proposed[:, -1] + _error(rows.shape[1], 24) >= found.scores[:, -1])
+    crowded = np.flatnonzero(below + 4 * _error(rows.shape[1], 53) >= found.scores[:, -1])
     step = max(1, _WIDE // len(right))
     for start in range(0, len(crowded), step):
         some = crowded[start : start + step]
@@ -167,22 +177,29 @@ def _search_block(rows: FloatArray, right: _Directions, k: int, block_rows: int,
 
 
 def _propose(
-    rows: FloatArray, right: _Directions, count: int, block_rows: int, device: torch.device
+    rows: Float64, right: _Directions, count: int, block_rows: int, device: torch.device
 ) -> tuple[Float64, IntArray]:
-    """``count`` candidates of largest float32 product, falling; equal products in any order."""
-    left = torch.from_numpy(rows).to(device)
+    """The ``count`` candidates of largest float32 product, and for each query a score that all others stay below.
+
+    The candidates' mean is taken out first. That adds the same to all products of a query, and it makes the error bound
+    as small as the candidates are close together: first-token embeddings often agree to three digits.
+    """
+    left = torch.from_numpy(rows.astype(np.float32)).to(device)
     scores = torch.empty((len(rows), 0), device=device)
     indices = torch.empty((len(rows), 0), dtype=torch.int64, device=device)
+    radius = 0.0
     for start in range(0, len(right), block_rows):
-        block = torch.from_numpy(right.block(start, start + block_rows)).to(device)
+        block = torch.from_numpy((right.block(start, start + block_rows) - right.centre).astype(np.float32)).to(device)
+        radius = max(radius, float(torch.linalg.vector_norm(block, dim=1).max()))
         best, place = (left @ block.T).topk(min(count, len(block)), dim=1)
         scores, indices = torch.cat([scores, best], 1), torch.cat([indices, place + start], 1)
         scores, order = scores.topk(min(count, scores.shape[1]), dim=1)
         indices = indices.gather(1, order)
-    return scores.cpu().numpy().astype(np.float64), indices.cpu().numpy()
+    last = scores[:, -1].cpu().numpy().astype(np.float64)
+    return last + radius * _error(rows.shape[1], 24) + rows @ right.centre, indices.cpu().numpy()
 
 
-def _score_again(rows: FloatArray, right: _Directions, indices: IntArray) -> Float64:
+def _score_again(rows: Float64, right: _Directions, indices: IntArray) -> Float64:
     """The score of each query with its proposals: n x p.
 
     Each sum runs over one row alone, so it cannot depend on its neighbours as a matrix product can.
@@ -191,18 +208,16 @@ def _score_again(rows: FloatArray, right: _Directions, indices: IntArray) -> Flo
     step = max(1, _GATHERED // (indices.shape[1] * rows.shape[1]))
     for start in range(0, len(rows), step):
         here = slice(start, start + step)
-        gathered = right.at(indices[here]).astype(np.float64)
-        scores[here] = (gathered * rows[here, None, :]).sum(axis=-1)
+        scores[here] = (right.at(indices[here]) * rows[here, None, :]).sum(axis=-1)
     return scores
 
 
-def _search_wide(rows: FloatArray, right: _Directions, k: int, block_rows: int) -> Neighbours:
+def _search_wide(rows: Float64, right: _Directions, k: int, block_rows: int) -> Neighbours:
     """The same search by float64 products over all candidates, for rows with near ties."""
     products = np.empty((len(rows), len(right)))
-    left = rows.astype(np.float64)
     for start in range(0, len(right), block_rows):
-        block = right.block(start, start + block_rows).astype(np.float64)
-        products[:, start : start + len(block)] = left @ block.T
+        block = right.block(start, start + block_rows)
+        products[:, start : start + len(block)] = rows @ block.T
     last = np.partition(products, len(right) - k, axis=1)[:, len(right) - k]
     near = products >= (last - 4 * _error(rows.shape[1], 53))[:, None]
     scores, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
@@ -220,7 +235,7 @@ def _best(scores: Float64, indices: IntArray, k: int) -> Neighbours:
 
 
 def _error(hidden: int, bits: int) -> float:
-    """Bound on the rounding of a sum of ``hidden`` products of two unit rows (Higham 2002, section 3.1)."""
+    """Bound on the rounding of a sum of ``hidden`` products of two rows of length 1, added in any order, and of the rows."""
     return (hidden + 8) * 2.0**-bits
 
 

@@ -154,9 +154,11 @@ def _notes(
         notes.append("This is not XTREME's overall score: that needs all nine tasks in all their languages.")
     limit = study["limits"]
     if limit["train_rows"] or limit["evaluation_rows"]:
+        rows = limit["train_rows"]
+        shown_rows = ", ".join(f"{k} {v}" for k, v in rows.items()) if isinstance(rows, dict) else rows or "all"
         notes.append(
-            f"At most {limit['train_rows'] or 'all'} training rows and {limit['evaluation_rows'] or 'all'} evaluation "
-            "rows a language; retrieval pools are whole."
+            f"At most {limit['evaluation_rows'] or 'all'} evaluation rows a language; retrieval pools are whole. "
+            f"Training rows at most: {shown_rows}."
         )
     if len(study["seeds"]) == 1:
         notes.append("One seed: differences of about a point are no evidence.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding as SubwordEncoding
 
+from xstilts.errors import ModelError
 from xstilts.hyperparameters import Encoding
 from xstilts.task_types.base import FeatureBuilder, Features, FloatArray, Head, Tokenizer
 
@@ -50,6 +51,7 @@ class Span:
         The head reads the first token (read position 0) and every context sub-word. A training window that does not hold
         the whole answer has target (0, 0).
         """
+        self._check_room(tokenizer, encoding)
         builder, spans, targets = FeatureBuilder(), [], []
         questions = self._questions(examples, tokenizer, encoding, builder)
         tokenizer.rust.enable_truncation(encoding.max_length, stride=encoding.stride, strategy="only_second")
@@ -66,6 +68,17 @@ class Span:
                 targets.append(_target(example, window, context))
         has_gold = all(e.answers is not None for e in examples)
         return builder.build(len(examples), targets if has_gold else None, spans)
+
+    @staticmethod
+    def _check_room(tokenizer: Tokenizer, encoding: Encoding) -> None:
+        special = tokenizer.rust.num_special_tokens_to_add(is_pair=True)
+        room = encoding.max_length - encoding.max_question_length - special
+        if room <= encoding.stride:
+            raise ModelError(
+                f"windows of {encoding.max_length} sub-words leave {room} for the context beside a question of up to "
+                f"{encoding.max_question_length}, and must overlap by {encoding.stride}: they cannot move forward",
+                hint="raise encoding.max_length or lower encoding.stride",
+            )
 
     def _questions(
         self, examples: Sequence[SpanExample], tokenizer: Tokenizer, encoding: Encoding, builder: FeatureBuilder
