@@ -214,7 +214,9 @@ def _emit(json_to: str | None, value: Any, draw: Callable[[], None]) -> None:
 def main() -> None:
     """Run the command line; what users can mend ends in one clear message and exit status 2."""
     try:
-        app(standalone_mode=False)
+        # Without standalone mode click returns the status of an Exit instead of raising it.
+        status = app(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except Interrupted as stopped:
         _fail(stopped, stopped.exit_code)
     except XstiltsError as error:

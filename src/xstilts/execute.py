@@ -16,7 +16,7 @@ from xstilts.errors import ModelError
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding, Training
-from xstilts.rows import choose_rows, drop_overlap, open_rows
+from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
 from xstilts.task_types import Classification, Retrieval, Tagging, TaskType
 from xstilts.tasks.task import Task
 
@@ -123,7 +123,7 @@ def _dev_score(
 
     task = tasks.load(spec["dev"]["task"])
     examples = choose_rows(open_rows(task, spec["dev"], spec["source"], resources), settings.selection_rows)
-    golds = [task.type.gold(e) for e in examples]
+    golds, examples = [task.type.gold(e) for e in examples], without_gold(examples)
 
     def score() -> float:
         outputs, _ = predict(
@@ -147,7 +147,7 @@ def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
     counts: dict[str, Any] = {}
     for done, (language, entry) in enumerate(spec["languages"].items()):
         progress(done, len(spec["languages"]), "languages", at=language)
-        examples = choose_rows(open_rows(task, entry, language, resources), spec["rows"])
+        examples = without_gold(choose_rows(open_rows(task, entry, language, resources), spec["rows"]))
         outputs, counts[language] = predict(
             model, task_type, examples, encoding, micro_batch_tokens=resources.micro_batch_tokens, progress=None
         )

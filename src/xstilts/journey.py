@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from xstilts.report.table import Table, zero_shot_table
 from xstilts.study import ModelChoice, Study, load_study
 from xstilts.tasks.folder import DataFolder
 
+RECIPES = Path(__file__).parent / "recipes"
 WORKER = (sys.executable, "-m", "xstilts.execute")
 
 
@@ -41,11 +41,9 @@ def open_store(root: Path, *, must_exist: bool = False) -> Iterator[Store]:
 
 def read_study(file: Path) -> Study:
     """A study file, or a recipe shipped with the package by its name."""
-    recipes = {
-        r.name.removesuffix(".yaml"): r for r in package_files("xstilts.recipes").iterdir() if r.name.endswith(".yaml")
-    }
+    recipes = {path.stem: path for path in RECIPES.glob("*.yaml")}
     if not file.exists() and str(file) in recipes:
-        return load_study(Path(str(recipes[str(file)])))
+        return load_study(recipes[str(file)])
     if not file.exists() and not file.suffix:
         raise MissingNameError("recipe or study file", str(file), sorted(recipes))
     return load_study(file)
@@ -94,7 +92,9 @@ def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
     """The study with its models where they are said to lie; relative folders start beside the study file."""
     models = dict(study.models)
     for text in model_folders:
-        name, _, folder = text.partition("=")
+        name, given, folder = text.partition("=")
+        if not given:
+            raise StudyError(f"{text!r} is not NAME=FOLDER", where="--model")
         if name not in models:
             raise MissingNameError("model", name, models, where="--model")
         models[name] = ModelChoice(path=str(Path(folder).resolve()), note=models[name].note)

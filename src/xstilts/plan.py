@@ -325,7 +325,10 @@ class _Planner:
 
     def _read_entries(self, task: str, split: str, language: str, gold: bool) -> dict[str, Any]:
         """Names and digests of the files of one split and language; identity is content, never the place."""
-        entries = {"files": [self._entry(p) for p in self.data.files(load(task), split, language)]}
+        texts = self.data.files(load(task), split, language)
+        if not gold and load(task).group == "retrieval":
+            texts = texts[:2]  # BUCC's third file is its gold: mining must not depend on it
+        entries = {"files": [self._entry(p) for p in texts]}
         if gold:
             entries["gold"] = [self._entry(p) for p in self.data.gold_files(load(task), split, language)]
         return entries
@@ -336,8 +339,10 @@ class _Planner:
         return {"name": path.name, "sha256": sha256}
 
     def _add(self, kind: str, spec: dict[str, Any], parents: dict[str, str], labels: dict[str, Any]) -> Node:
-        if outside := outside_digest(spec.get("task", "")):
-            spec = {**spec, "task_file": outside}
+        used = [spec, spec.get("dev", {}), *spec.get("overlap", ())]
+        outside = {u["task"]: digest for u in used if "task" in u and (digest := outside_digest(u["task"]))}
+        if outside:
+            spec = {**spec, "task_files": outside}
         node = Node(kind, spec, dict(parents), labels)
         return self.nodes.setdefault(node.key, node)
 

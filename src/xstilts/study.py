@@ -71,6 +71,12 @@ class RetrievalChoice(Frozen):
     poolings: tuple[Pooling, ...] = ("mean", "first")
     pooling: Pooling = "mean"
 
+    @model_validator(mode="after")
+    def _swept(self) -> RetrievalChoice:
+        if self.pooling not in self.poolings:
+            raise ValueError(f"pooling: {self.pooling!r} is not among the poolings that are swept {self.poolings}")
+        return self
+
 
 class Study(Frozen):
     """Everything a study is. ``training`` and ``encoding`` override a task's defaults.
@@ -144,6 +150,8 @@ def load_study(path: Path) -> Study:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StudyError("no such study file", where=str(path), hint=_yaml_files_near(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot be read as UTF-8 text: {error}", where=str(path)) from None
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -162,3 +162,20 @@ def test_a_half_written_node_is_never_taken(store: Store, start: Start) -> None:
     assert not store.has(half)
     assert list(store) == []
     wait_for(lambda: set(status(slow, store).values()) == {"waiting"})  # its worker dies a moment later
+
+
+def test_ctrl_c_does_not_wait_for_the_node(store: Store, start: Start) -> None:
+    driver = start(2, 600.0)
+    wait_for(lambda: len(list(store.root.glob("work/*/out/result.txt"))) == 2)
+    driver.send_signal(signal.SIGINT)
+    assert end(driver)[0] == 130
+    assert leftovers(store) == []
+    assert store.failures() == []
+
+
+def test_a_claim_that_outlived_its_finished_node_is_dropped(store: Store) -> None:
+    made = GRAPH.nodes[0]
+    assert go(GRAPH, store, wanted=[made.key]).complete
+    (store.work(made.key) / "out").mkdir(parents=True)  # the driver died just after the rename
+    assert go(GRAPH, store, wanted=[made.key]).complete
+    assert leftovers(store) == []

@@ -82,7 +82,6 @@ def test_accuracy_equals_transformers_and_faiss(  # type: ignore[no-untyped-def]
     predictions = [task.type.answer(row) for row in sweep.rows]
     accuracy = task.metric(task.type.gold(bitext), predictions, language)["accuracy"]
     assert accuracy == pytest.approx(expected, abs=0.1)
-    print(f"{language} {accuracy:.2f} {expected:.2f}")
     assert accuracy > 20, f"{accuracy}: this encoder is far above chance in every language of Tatoeba"
 
 
