@@ -215,8 +215,8 @@ def main() -> None:
     """Run the command line; what users can mend ends in one clear message and exit status 2."""
     try:
         # Without standalone mode click returns the status of an Exit instead of raising it.
-        status = app(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
+        ended = app(standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
     except Interrupted as stopped:
         _fail(stopped, stopped.exit_code)
     except XstiltsError as error:
@@ -232,7 +232,7 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:
         if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "format_message"):
-            err.print(f"error: {error.format_message()}", markup=False)  # type: ignore[attr-defined]
+            err.print(f"error: {error.format_message()}", markup=False)
             sys.exit(2)
         raise
 

@@ -19,7 +19,8 @@ from xstilts.graph.run import Summary, run, status
 from xstilts.graph.store import Store
 from xstilts.model_source import find_model
 from xstilts.models.precision import resolve_precision
-from xstilts.plan import Plan, check_names, make_plan
+from xstilts.naming import check_names
+from xstilts.plan import Plan, make_plan
 from xstilts.report.results import main_rows, result_rows
 from xstilts.report.table import Table, zero_shot_table
 from xstilts.study import ModelChoice, Study, load_study
@@ -198,7 +199,7 @@ def tables(store: Store, study: str | None = None) -> list[Table]:
         for model in payload["study"]["models"]:
             for split in ("test", "dev"):
                 if any(r["model"] == model and r["split"] == split for r in scored):
-                    found.append(zero_shot_table(scored, payload["study"], model, split))
+                    found.append(zero_shot_table(scored, payload["study"], model, split, payload.get("targets")))
     return found
 
 

@@ -13,11 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import DataError, MissingNameError, StudyError
+from xstilts.errors import DataError
 from xstilts.graph.node import Graph, Node
 from xstilts.model_source import ModelSource
+from xstilts.naming import check_names
 from xstilts.study import Study
-from xstilts.tasks import intermediate, load, names, outside_digest
+from xstilts.tasks import load, outside_digest
 from xstilts.tasks.folder import DataFolder
 from xstilts.tasks.task import Task
 
@@ -58,6 +59,9 @@ class Plan:
             "cells": [asdict(c) for c in self.cells],
             "precision": self.precision,
             "left_out": list(self.left_out),
+            "targets": {
+                t.name: {"group": t.group, "languages": list(t.languages)} for t in map(load, self.study.targets)
+            },
         }
 
 
@@ -84,40 +88,6 @@ def make_plan(
     """
     check_names(study)
     return _Planner(study, data, precision, digest).plan(list(models))
-
-
-def check_names(study: Study) -> None:
-    """Every task a study names exists and stands in the right role; torch-free and without data."""
-    target_names = [n for n in names() if load(n).role == "target"]
-    intermediate_names = [t.name for t in intermediate()]
-    for target in study.targets:
-        if target not in target_names:
-            raise MissingNameError("target task", target, target_names, where="targets")
-    for arm, choice in study.arms.items():
-        if choice.intermediate is not None and choice.intermediate not in names():
-            raise MissingNameError(
-                "intermediate task", choice.intermediate, intermediate_names, where=f"arms.{arm}.intermediate"
-            )
-    by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
-    for section, values in by_task.items():
-        for key in values if isinstance(values, dict) else ():
-            if key not in (*names(), "intermediate", "target"):
-                raise MissingNameError("task", key, [*names(), "intermediate", "target"], where=section)
-    for key in study.data.files:
-        task, _, rest = key.partition(".")
-        if task not in names():
-            raise MissingNameError("task", task, names(), where=f"data.files.{key}")
-        if rest.partition(".")[0] not in load(task).files:
-            raise StudyError(
-                f"{task} has no split {rest!r}",
-                where=f"data.files.{key}",
-                hint=f"splits: {', '.join(load(task).files)}",
-            )
-    if not isinstance(study.languages, str):
-        known = sorted({language for t in target_names for language in load(t).languages})
-        for language in study.languages:
-            if language not in known:
-                raise MissingNameError("language", language, known, where="languages")
 
 
 @dataclass

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("task_types", "graph", "metrics"),
     ("data", "study"),
     ("tasks",),
-    ("calibration", "rows", "model_source"),
+    ("calibration", "rows", "model_source", "naming"),
     ("checking", "submission", "scoring", "plan", "report"),
     ("batching",),
     ("models",),

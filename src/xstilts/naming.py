@@ -1,0 +1,69 @@
+"""Whether what a study names exists and fits together: asked first, without data and without torch."""
+
+from __future__ import annotations
+
+from xstilts.errors import MissingNameError, StudyError
+from xstilts.study import Study
+from xstilts.task_types import Classification, Tagging
+from xstilts.tasks import intermediate, load, names
+from xstilts.tasks.task import Task
+
+
+def check_names(study: Study) -> None:
+    """Every task, split and language that a study names exists and stands in the right role.
+
+    Raises:
+        MissingNameError: with the nearest names.
+        StudyError: a task that cannot stand where it is put.
+    """
+    target_names = [n for n in names() if load(n).role == "target"]
+    intermediate_names = [t.name for t in intermediate()]
+    for target in study.targets:
+        if target not in target_names:
+            raise MissingNameError("target task", target, target_names, where="targets")
+        _check_labels(load(target))
+    for arm, choice in study.arms.items():
+        if choice.intermediate is not None and choice.intermediate not in names():
+            raise MissingNameError(
+                "intermediate task", choice.intermediate, intermediate_names, where=f"arms.{arm}.intermediate"
+            )
+        if choice.intermediate is not None and load(choice.intermediate).trains_on is None:
+            raise StudyError(
+                f"{choice.intermediate} has no training rows, so it cannot be an intermediate task",
+                where=f"arms.{arm}.intermediate",
+            )
+    by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
+    for section, values in by_task.items():
+        for key in values if isinstance(values, dict) else ():
+            if key not in (*names(), "intermediate", "target"):
+                raise MissingNameError("task", key, [*names(), "intermediate", "target"], where=section)
+    for key in study.data.files:
+        task, _, rest = key.partition(".")
+        if task not in names():
+            raise MissingNameError("task", task, names(), where=f"data.files.{key}")
+        if rest.partition(".")[0] not in load(task).files:
+            raise StudyError(
+                f"{task} has no split {rest!r}",
+                where=f"data.files.{key}",
+                hint=f"splits: {', '.join(load(task).files)}",
+            )
+    if not isinstance(study.languages, str):
+        known = sorted({language for t in target_names for language in load(t).languages})
+        for language in study.languages:
+            if language not in known:
+                raise MissingNameError("language", language, known, where="languages")
+
+
+def _check_labels(target: Task) -> None:
+    """The head is trained on the rows of ``trains_on``: it must know the target's labels, in whatever order."""
+    if target.trains_on is None:
+        return
+    rows, shape = load(target.trains_on).type, target.type
+    if not isinstance(shape, Classification | Tagging) or not isinstance(rows, Classification | Tagging):
+        return
+    if shape.labels and rows.labels and set(shape.labels) != set(rows.labels):
+        raise StudyError(
+            f"{target.name} has the labels {', '.join(shape.labels)}, but it is fine-tuned on {target.trains_on}, which has "
+            f"{', '.join(rows.labels)}",
+            where="targets",
+        )
