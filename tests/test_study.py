@@ -46,6 +46,8 @@ def study(**changes: Any) -> Study:
         ({"limits": {"evaluation_rows": 0}}, "limits.evaluation_rows", "greater than or equal to 1"),
         ({"retrieval": {"poolings": ["first"]}}, "retrieval", "'mean' is not among"),
         ({"name": "a/b"}, "name", "pattern"),
+        ({"languages": "al"}, "languages: Input should be 'all'", "(got 'al')"),
+        ({"limits": {"train_rows": 0}}, "limits.train_rows: Input", "greater than or equal to 1"),
     ],
 )
 def test_mistakes_are_named_with_their_place(changes: dict[str, Any], place: str, says: str) -> None:
@@ -165,4 +167,6 @@ def test_names_are_checked_before_anything_else(changes: dict[str, Any], says: s
 
 
 def test_right_names_pass() -> None:
-    check_names(study(languages=["de", "sw"], training={"target": {}, "xnli": {}}, data={"files": {"xnli.test.de": "x"}}))
+    check_names(
+        study(languages=["de", "sw"], training={"target": {}, "xnli": {}}, data={"files": {"xnli.test.de": "x"}})
+    )

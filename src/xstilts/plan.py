@@ -18,7 +18,7 @@ from xstilts.graph.node import Graph, Node
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.study import Study
-from xstilts.tasks import load, outside_digest
+from xstilts.tasks import load, outside_digest, targets
 from xstilts.tasks.folder import DataFolder
 from xstilts.tasks.task import Task
 
@@ -256,6 +256,8 @@ class _Planner:
             )
         for lang in missing:
             self._leave_out(name, split, lang, "no file")
+        for lang in () if isinstance(wish, str) else (lang for lang in wish if lang not in task.languages):
+            self._leave_out(name, split, lang, "not one of its languages")
         found = [lang for lang in wanted if lang in there]
         if wish == "with_gold":
             for lang in [lang for lang in found if not self._has_gold(task, split, lang)]:
@@ -274,9 +276,12 @@ class _Planner:
         return first is not None and task.type.gold(first) is not None
 
     def _find_overlaps(self, rows_of: str) -> list[dict[str, Any]]:
-        """Test files in the source language whose rows must not be trained on: same shape, any target of the study."""
-        found = []
-        for target in (load(t) for t in self.study.targets):
+        """Test files in the source language whose rows must not be trained on: same shape, any target of the study.
+
+        In XTREME's order, whatever the study's: the order in which targets are listed must not change a key.
+        """
+        found, order = [], [t.name for t in targets()]
+        for target in sorted(map(load, self.study.targets), key=lambda t: ([*order, t.name].index(t.name), t.name)):
             same = type(target.type) is type(load(rows_of).type)
             if same and self.data.files(target, "test", self.study.source):
                 found.append({"task": target.name, **self._entries(target.name, "test", self.study.source, False)})

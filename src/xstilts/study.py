@@ -5,6 +5,7 @@ A study file is YAML. ``load_study`` reads it; a wrong field is a ``StudyError``
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -170,12 +171,13 @@ def parse_study(raw: dict[str, Any], *, where: str = "study") -> Study:
     except ValidationError as error:
         problems = [_say(problem) for problem in error.errors()]
         raise StudyError(
-            "; ".join(p for p, _ in problems), where=where, hint=" ".join(h for _, h in problems)
+            "; ".join(p for p, _ in problems), where=where, hint=" ".join(h for _, h in problems if h)
         ) from None
 
 
 def _say(problem: Any) -> tuple[str, str]:
-    path = [str(p) for p in problem["loc"]]
+    # Where a field may be of several types, pydantic adds each type's name: tuple[str, ...], constrained-int.
+    path = [str(p) for p in problem["loc"] if not re.match(r"\w+\[|constrained-", str(p))]
     if problem["type"] == "extra_forbidden":
         return f"{'.'.join(path)}: unknown field", nearest(path[-1], _fields_at(path[:-1]))
     if problem["type"] == "missing":

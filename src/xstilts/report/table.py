@@ -164,8 +164,8 @@ def _notes(
         notes.append("This is not XTREME's overall score: that needs all nine tasks in all their languages.")
     limit = study["limits"]
     if limit["train_rows"] or limit["evaluation_rows"]:
-        rows = limit["train_rows"]
-        shown_rows = ", ".join(f"{k} {v}" for k, v in rows.items()) if isinstance(rows, dict) else rows or "all"
+        most = limit["train_rows"]
+        shown_rows = ", ".join(f"{k} {v}" for k, v in most.items()) if isinstance(most, dict) else most or "all"
         notes.append(
             f"At most {limit['evaluation_rows'] or 'all'} evaluation rows a language; retrieval pools are whole. "
             f"Training rows at most: {shown_rows}."
