@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handmade_rows import FILES, character_tokenizer
+from xstilts.graph.store import Store
 from xstilts.task_types import Tokenizer
 
 _SHARED_TOOLS = Path(__file__).resolve().parents[2] / "shared" / "tools"
@@ -56,3 +57,18 @@ def data_root(tmp_path: Path) -> Path:
 def characters() -> Tokenizer:
     """A tokenizer whose sub-words are single characters."""
     return character_tokenizer()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which toy nodes note their start and end."""
+    place = tmp_path / "log.txt"
+    place.touch()
+    monkeypatch.setenv("TOY_LOG", str(place))
+    return place

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -312,8 +311,3 @@ def full_run() -> tuple[Path, list[dict[str, Any]]]:
     study = write_study(home, tiny_study(name="full", arms={"none": {}, **arms}, targets=nine_targets()))
     command(*run_command(study, home / "store"))
     return home / "store", json.loads(command("results", "--store", home / "store", "--json", "-"))
-
-
-def in_order(values: Sequence[Any]) -> bool:
-    """Whether each value is at least the one before."""
-    return all(a <= b for a, b in pairwise(values))

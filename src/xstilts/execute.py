@@ -93,7 +93,7 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
         "rows_trained_on": len(examples),
         **features.counts,
         **summary.as_json(),
-        "execution": str(model.encoder.execution),
+        "execution": f"{model.encoder.execution.kind}: {model.encoder.execution.reason}",
     }
     (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return counts

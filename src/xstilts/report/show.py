@@ -80,7 +80,7 @@ def show_status(report: Sequence[Mapping[str, Any]], out: Console) -> None:
             out.print(f"  running {escape(title)}")
         for failure in study["failed"]:
             out.print(f"  [red]failed[/red] {escape(failure['title'])} ({failure['key'][:12]})")
-            out.print(f"    {escape(str(failure.get('message', '')))}")
+            out.print(f"    {escape(str(failure.get('text', '')))}")
     if not report:
         out.print("this store has no study yet")
 

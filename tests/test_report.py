@@ -1,0 +1,217 @@
+"""Tables equal what a person computes by hand; rows come from the store with a status for every empty place."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts.errors import MissingNameError
+from xstilts.graph.node import Node
+from xstilts.graph.store import Store
+from xstilts.report.results import FIELDS, main_rows, result_rows
+from xstilts.report.table import Entry, Table, markdown, zero_shot_table
+
+STUDY: dict[str, Any] = {
+    "name": "s",
+    "targets": ["xnli", "xquad", "tatoeba"],
+    "arms": {"mnli": {"intermediate": "mnli"}, "none": {"intermediate": None}, "qqp": {"intermediate": "qqp"}},
+    "seeds": [1, 2],
+    "source": "en",
+    "limits": {"train_rows": None, "evaluation_rows": None},
+    "data": {"files": {}},
+    "models": {"m": {"note": ""}},
+    "notes": {},
+}
+
+
+def row(arm: str, target: str, seed: int, language: str, metric: str, value: float, **more: Any) -> dict[str, Any]:
+    where = {"model": "m", "arm": arm, "target": target, "seed": seed, "language": language, "split": "test"}
+    return where | {"metric": metric, "value": value, "status": "ok", "selection": "dev", "count": 100} | more
+
+
+def rows_of(arm: str, seed: int, up: float, retrieval: float) -> list[dict[str, Any]]:
+    """XNLI en 80 and de 60; XQuAD en 50/70 and de 30/50; each plus ``up``."""
+    return [
+        row(arm, "xnli", seed, "en", "accuracy", 80 + up),
+        row(arm, "xnli", seed, "de", "accuracy", 60 + up),
+        row(arm, "xquad", seed, "en", "exact_match", 50 + up),
+        row(arm, "xquad", seed, "en", "f1", 70 + up),
+        row(arm, "xquad", seed, "de", "exact_match", 30 + up),
+        row(arm, "xquad", seed, "de", "f1", 50 + up),
+        row(arm, "tatoeba", seed, "de", "accuracy", retrieval, selection="rule"),
+    ]
+
+
+ROWS = [
+    *rows_of("none", 1, 0, 40),
+    *rows_of("none", 2, 2, 40),
+    *rows_of("mnli", 1, 10, 50),
+    *rows_of("mnli", 2, 12, 50),
+]
+
+
+def entries(table: Table, arm: str) -> dict[str, Entry]:
+    return dict(zip(table.columns, dict(table.rows)[arm], strict=True))
+
+
+def test_averages_equal_hand_computation() -> None:
+    none = entries(zero_shot_table(ROWS, STUDY, "m", "test"), "none")
+    assert none["xnli"].value == 71  # (80+60)/2 and (82+62)/2
+    assert none["xquad"].value == 51  # mean of EM and F1, then of languages: 50 and 52
+    assert none["tatoeba"].value == 40
+    assert none["avg"].value == pytest.approx(((70 + 50 + 40) / 3 + (72 + 52 + 40) / 3) / 2)
+    assert none["no retr."].value == 61
+    assert none["no en"].value == pytest.approx(((60 + 40 + 40) / 3 + (62 + 42 + 40) / 3) / 2)
+    assert none["gap"].value == 20  # retrieval has no English: XNLI 20, XQuAD 20
+    assert {e.delta for e in none.values()} == {None}
+
+
+def test_spread_is_over_seeds_and_delta_over_the_baseline() -> None:
+    mnli = entries(zero_shot_table(ROWS, STUDY, "m", "test"), "mnli")
+    assert mnli["xnli"].spread == pytest.approx(statistics.stdev([80, 82]))
+    assert mnli["tatoeba"].spread == 0
+    assert mnli["xnli"].delta == 10
+    assert mnli["avg"].delta == pytest.approx(10)
+    assert mnli["gap"].delta == 0
+    assert mnli["xnli"].text() == "81.0±1.4 +10.0"
+
+
+def test_one_seed_has_no_spread_and_says_so() -> None:
+    table = zero_shot_table(rows_of("none", 1, 0, 40), STUDY | {"seeds": [1]}, "m", "test")
+    assert entries(table, "none")["xnli"].text() == "70.0"
+    assert any("One seed" in note for note in table.notes)
+
+
+def test_arms_stand_in_the_studys_order_and_targets_too() -> None:
+    table = zero_shot_table(ROWS[::-1], STUDY, "m", "test")
+    assert [arm for arm, _ in table.rows] == ["mnli", "none", "qqp"]
+    assert table.columns == ("xnli", "xquad", "tatoeba", "avg", "no retr.", "no en", "gap")
+
+
+def test_what_is_not_there_is_a_dash_and_no_average() -> None:
+    partly = [*ROWS, row("qqp", "xnli", 1, "en", "accuracy", 90), row("qqp", "xnli", 1, "de", "accuracy", 90)]
+    qqp = entries(zero_shot_table(partly, STUDY, "m", "test"), "qqp")
+    assert qqp["xnli"].value == 90
+    assert qqp["xquad"].text() == "–"
+    assert qqp["avg"].value is None
+    assert (
+        entries(zero_shot_table([r for r in ROWS if r["arm"] == "mnli"], STUDY, "m", "test"), "mnli")["avg"].delta
+        is None
+    )
+
+
+def test_a_seed_that_is_incomplete_does_not_enter_the_average() -> None:
+    partly = [r for r in ROWS if not (r["seed"] == 2 and r["target"] == "xquad" and r["arm"] == "none")]
+    none = entries(zero_shot_table(partly, STUDY, "m", "test"), "none")
+    assert none["xnli"].value == 71
+    assert none["avg"].value == pytest.approx((70 + 50 + 40) / 3)
+
+
+def test_other_models_and_splits_stay_out() -> None:
+    noise = [row("none", "xnli", 1, "en", "accuracy", 0.0, **other) for other in ({"split": "dev"}, {"model": "n"})]
+    assert zero_shot_table([*noise, *ROWS], STUDY, "m", "test") == zero_shot_table(ROWS, STUDY, "m", "test")
+
+
+def test_marks_and_notes() -> None:
+    marked = [{**r, "status": "chance"} if (r["arm"], r["target"]) == ("none", "xnli") else r for r in ROWS]
+    study = STUDY | {
+        "limits": {"train_rows": 50, "evaluation_rows": None},
+        "data": {"files": {"mnli.train": ["stand-in.tsv"]}},
+        "models": {"m": {"note": "a small one"}},
+        "notes": {"any": "free text"},
+    }
+    table = zero_shot_table(marked, study, "m", "test")
+    assert entries(table, "none")["xnli"].text().endswith("!")
+    assert "!" not in entries(table, "mnli")["xnli"].text()
+    notes = " ".join(table.notes)
+    for part in (
+        "xnli 2/15, xquad 2/11, tatoeba 1/36",
+        "not XTREME's overall score",
+        "Training rows at most: 50",
+        "stand-in.tsv",
+        "a small one",
+        "free text",
+        "at chance",
+    ):
+        assert part in notes
+
+
+def test_nine_tasks_without_all_languages_are_not_xtremes_score() -> None:
+    nine = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
+    table = zero_shot_table([row("none", t, 1, "de", "x", 50) for t in nine], STUDY | {"targets": nine}, "m", "test")
+    assert any("not XTREME's overall score" in note for note in table.notes)
+
+
+def test_a_target_from_outside_is_known_by_what_the_store_recorded() -> None:
+    declared = {"mine": {"group": "retrieval", "languages": ["de", "fr"]}}
+    study = STUDY | {"targets": ["xnli", "mine"]}
+    rows = [*rows_of("none", 1, 0, 40)[:2], row("none", "mine", 1, "de", "accuracy", 10)]
+    table = zero_shot_table(rows, study, "m", "test", declared)
+    assert entries(table, "none")["no retr."].value == 70
+    assert "mine 1/2" in table.notes[0]
+
+
+def test_markdown() -> None:
+    text = markdown(zero_shot_table(ROWS, STUDY, "m", "test"))
+    lines = text.splitlines()
+    assert lines[0] == "### m, test"
+    assert lines[2] == "| arm | xnli | xquad | tatoeba | avg | no retr. | no en | gap |"
+    assert lines[3] == "|---|" + "---:|" * 7
+    assert lines[4].startswith("| mnli | 81.0±1.4 +10.0 | 61.0±1.4 +10.0 | 50.0±0.0 +10.0 | 64.0±0.9 +10.0 |")
+    assert lines[6] == "| qqp |" + " – |" * 7
+
+
+TUNED = Node("train", {"training": {"selection": "last"}}, {}, {"arm": "none", "task": "xnli"})
+PREDICTED = Node("predict", {"task": "xnli"}, {"model": TUNED.key})
+SCORED = Node("score", {"task": "xnli"}, {"predictions": PREDICTED.key}, {"task": "xnli"})
+COMMON = {"language": "de", "count": 9, "layer": None, "pooling": None, "selection": None, "status": "ok"}
+SCORES = [
+    COMMON | {"metric": "accuracy", "value": 50.0, "main": True},
+    COMMON | {"metric": "other", "value": 1.0, "main": False},
+    COMMON | {"metric": "accuracy", "value": 70.0, "main": True, "layer": 1, "pooling": "mean", "selection": "curve"},
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path)
+    cell = {"model": "m", "arm": "none", "target": "xnli", "split": "test", "seed": 1, "key": SCORED.key}
+    nodes = [n.as_json() for n in (TUNED, PREDICTED, SCORED)]
+    made.save_study("s", {"study": STUDY, "nodes": nodes, "cells": [cell]})
+    return made
+
+
+def test_a_place_that_has_no_score_says_why(store: Store) -> None:
+    (waiting,) = result_rows(store)
+    assert tuple(waiting) == FIELDS
+    assert (waiting["status"], waiting["metric"], waiting["value"], waiting["key"]) == (
+        "waiting",
+        None,
+        None,
+        SCORED.key,
+    )
+    store.fail(TUNED, ValueError("no"))
+    assert [r["status"] for r in result_rows(store, "s")] == ["blocked"]
+    store.fail(SCORED, ValueError("no"))
+    assert [r["status"] for r in result_rows(store, "s")] == ["failed"]
+    assert main_rows(store, "s") == []
+
+
+def test_scores_become_rows_with_the_checkpoints_selection(store: Store) -> None:
+    out = store.begin(SCORED)
+    (out / "scores.json").write_text(json.dumps(SCORES))
+    store.commit(SCORED, out, {})
+    rows = result_rows(store, "s")
+    assert [tuple(r) for r in rows] == [FIELDS] * 3
+    assert [r["selection"] for r in rows] == ["last", "last", "curve"]
+    assert {(r["unit"], r["source"], r["variant"], r["key"]) for r in rows} == {("points", "en", None, SCORED.key)}
+    assert [r["value"] for r in main_rows(store, "s")] == [50.0]
+
+
+def test_a_study_that_is_not_there(store: Store) -> None:
+    with pytest.raises(MissingNameError, match="unknown study 't'"):
+        result_rows(store, "t")
