@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tiny_world import environment, fake_model, nine_targets, tiny_data, write_world
-from xstilts import naming
+from xstilts import naming, tasks
 from xstilts.errors import DataError, StudyError
 from xstilts.graph.disk import digest_file
 from xstilts.model_source import find_model
@@ -217,7 +217,7 @@ def test_keys_do_not_depend_on_the_order_of_arms_and_targets(plan: Planned) -> N
 
 
 def test_xquad_and_mlqa_share_their_fine_tuning(plan: Planned) -> None:
-    arm = {"none": {}}
+    arm: dict[str, dict[str, str]] = {"none": {}}
     assert Counter(n.kind for n in plan(arms=arm, targets=["xquad", "mlqa"]).graph)["train"] == 1
     apart = plan(arms=arm, targets=["xquad", "mlqa"], training={"mlqa": {"epochs": 1}})
     assert Counter(n.kind for n in apart.graph)["train"] == 2
@@ -319,7 +319,7 @@ def test_labels_are_matched_before_anything_is_trained(monkeypatch: pytest.Monke
         found = load(name)
         return replace(found, trains_on="pawsx") if name == "xnli" else found
 
-    load = naming.load
+    load = tasks.load
     monkeypatch.setattr(naming, "load", other)
     with pytest.raises(
         StudyError, match="xnli has the labels entailment, neutral, contradiction, but it is fine-tuned on pawsx"

@@ -90,8 +90,8 @@ class _Writer:
                 start = len(" ".join(words[:at])) + (at > 0)
                 answers = [{"text": words[at], "answer_start": start}]
                 none = some_without and q == 1
-                asked.append({"id": f"q{p}.{q}", "question": self.text(), "answers": [] if none else answers})
-                asked[-1] |= {"is_impossible": True} if none else {}
+                question: dict[str, Any] = {"id": f"q{p}.{q}", "question": self.text()}
+                asked.append(question | ({"answers": [], "is_impossible": True} if none else {"answers": answers}))
             paragraphs.append({"context": context, "qas": asked})
             empty = [{**a, "answers": [{"text": "", "answer_start": 0}]} for a in asked]
             blank.append({"context": context, "qas": empty})
