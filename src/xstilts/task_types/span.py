@@ -51,7 +51,6 @@ class Span:
         The head reads the first token (read position 0) and every context sub-word. A training window that does not hold
         the whole answer has target (0, 0).
         """
-        self._check_room(tokenizer, encoding)
         builder, spans, targets = FeatureBuilder(), [], []
         questions = self._questions(examples, tokenizer, encoding, builder)
         tokenizer.rust.enable_truncation(encoding.max_length, stride=encoding.stride, strategy="only_second")
@@ -70,23 +69,24 @@ class Span:
         return builder.build(len(examples), targets if has_gold else None, spans)
 
     @staticmethod
-    def _check_room(tokenizer: Tokenizer, encoding: Encoding) -> None:
-        special = tokenizer.rust.num_special_tokens_to_add(is_pair=True)
-        room = encoding.max_length - encoding.max_question_length - special
+    def _check_room(longest: int, tokenizer: Tokenizer, encoding: Encoding) -> None:
+        """Windows move forward by what is left beside the longest question and the overlap."""
+        room = encoding.max_length - longest - tokenizer.rust.num_special_tokens_to_add(is_pair=True)
         if room <= encoding.stride:
             raise ModelError(
-                f"windows of {encoding.max_length} sub-words leave {room} for the context beside a question of up to "
-                f"{encoding.max_question_length}, and must overlap by {encoding.stride}: they cannot move forward",
-                hint="raise encoding.max_length or lower encoding.stride",
+                f"windows of {encoding.max_length} sub-words leave {room} for the context beside a question of {longest}, "
+                f"and must overlap by {encoding.stride}: they cannot move forward",
+                hint="raise encoding.max_length, or lower encoding.stride or encoding.max_question_length",
             )
 
     def _questions(
         self, examples: Sequence[SpanExample], tokenizer: Tokenizer, encoding: Encoding, builder: FeatureBuilder
     ) -> list[str]:
+        encoded = tokenizer.encode([e.question for e in examples], add_special_tokens=False)
+        longest = min(max((len(subwords.ids) for subwords in encoded), default=0), encoding.max_question_length)
+        self._check_room(longest, tokenizer, encoding)
         questions = []
-        for example, subwords in zip(
-            examples, tokenizer.encode([e.question for e in examples], add_special_tokens=False), strict=True
-        ):
+        for example, subwords in zip(examples, encoded, strict=True):
             excess = len(subwords.ids) - encoding.max_question_length
             cut = len(example.question) if excess <= 0 else subwords.offsets[encoding.max_question_length - 1][1]
             builder.counts["dropped_tokens"] += max(excess, 0)
