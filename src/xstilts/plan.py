@@ -18,6 +18,7 @@ from xstilts.graph.node import Graph, Node
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.study import Study
+from xstilts.task_types import Retrieval
 from xstilts.tasks import load, outside_digest, targets
 from xstilts.tasks.folder import DataFolder
 from xstilts.tasks.task import Task
@@ -152,34 +153,44 @@ class _Planner:
     ) -> None:
         base, parents = start
         every = {"layers": list(range(model.num_layers + 1)), "poolings": list(self.study.retrieval.poolings)}
-        mined = [t for t in found if t.name == "bucc2018"]
-        sweeps: dict[str, Node] = {}
-        for target in mined:
-            if "dev" in self._splits(target):
-                spec = {**base, **self._evaluation(target, "dev"), **every}
-                sweeps["bucc_dev"] = self._add(
-                    "retrieve", spec, parents, {**labels, "task": target.name, "split": "dev"}
-                )
-        calibration = self._add(
-            "calibrate",
-            {
-                "gold": self._gold("bucc2018", "dev") if sweeps else {},
-                "num_layers": model.num_layers,
-                "fixed_layer": round(FIXED_LAYER_SHARE * model.num_layers),
-                "pooling": self.study.retrieval.pooling,
-            },
-            {role: node.key for role, node in sweeps.items()},
-            {**labels, "task": "retrieval layer"},
-        )
+        calibration = self._calibration(every, start, labels, model)
         for target in found:
             for split in self._splits(target):
                 spec = {**base, **self._evaluation(target, split), **every}
                 roles = dict(parents)
-                if target in mined and split == "test":
+                if target.type == Retrieval("mined") and split == "test":
                     spec |= {"layers": "calibrated", "poolings": "calibrated"}
                     roles["calibration"] = calibration.key
                 node = self._add("retrieve", spec, roles, {**labels, "task": target.name, "split": split})
                 self._score(target, split, {"predictions": node.key, "calibration": calibration.key}, labels, seed)
+
+    def _calibration(
+        self,
+        every: dict[str, Any],
+        start: tuple[dict[str, Any], dict[str, str]],
+        labels: dict[str, Any],
+        model: ModelSource,
+    ) -> Node:
+        """The layer and the thresholds, from all BUCC dev pairs in the data folder: whatever targets, languages and splits a
+        study reports, so that the same model gets the same layer."""
+        base, parents = start
+        bucc, sweeps, gold = load("bucc2018"), {}, {}
+        if self.study.retrieval.layer_from == "bucc_dev":
+            there = [lang for lang in bucc.languages if self.data.files(bucc, "dev", lang)]
+            gold = {
+                lang: self._entries(bucc.name, "dev", lang, True) for lang in there if self._has_gold(bucc, "dev", lang)
+            }
+        if gold:
+            spec = {**base, **self._evaluation(bucc, "dev", tuple(gold)), **every}
+            sweeps["bucc_dev"] = self._add("retrieve", spec, parents, {**labels, "task": bucc.name, "split": "dev"})
+        spec = {
+            "gold": gold,
+            "num_layers": model.num_layers,
+            "fixed_layer": round(FIXED_LAYER_SHARE * model.num_layers),
+            "pooling": self.study.retrieval.pooling,
+        }
+        roles = {role: node.key for role, node in sweeps.items()}
+        return self._add("calibrate", spec, roles, {**labels, "task": "retrieval layer"})
 
     def _train(
         self, task: Task, role: str, start: tuple[dict[str, Any], dict[str, str]], labels: dict[str, Any]
@@ -220,14 +231,14 @@ class _Planner:
         node = self._add("score", spec, parents, {**labels, "task": target.name, "split": split})
         self.cells.append(Cell(labels["model"], labels["arm"], target.name, split, seed, node.key))
 
-    def _evaluation(self, target: Task, split: str) -> dict[str, Any]:
+    def _evaluation(self, target: Task, split: str, languages: tuple[str, ...] | None = None) -> dict[str, Any]:
         encoding = self.study.encoding_of(target.name, "target", target.encoding)
         return {
             "task": target.name,
             "split": split,
             "languages": {
                 language: self._entries(target.name, split, language, False)
-                for language in self._languages(target.name, split)
+                for language in (self._languages(target.name, split) if languages is None else languages)
             },
             "encoding": encoding.model_dump(mode="json"),
             "precision": self.precision,

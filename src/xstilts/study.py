@@ -67,10 +67,15 @@ class Limits(Frozen):
 
 
 class RetrievalChoice(Frozen):
-    """Which poolings are swept, and which one the layer rule uses."""
+    """Which poolings are swept, which one the layer rule uses, and where the layer comes from.
+
+    ``layer_from``: ``bucc_dev`` takes the best mean F1 over the BUCC dev pairs of the data folder (else the fixed layer);
+    ``fixed`` takes round(14/24 of the layers) and mines nothing for it.
+    """
 
     poolings: tuple[Pooling, ...] = ("mean", "first")
     pooling: Pooling = "mean"
+    layer_from: Literal["bucc_dev", "fixed"] = "bucc_dev"
 
     @model_validator(mode="after")
     def _swept(self) -> RetrievalChoice:
