@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -257,6 +258,37 @@ def test_a_task_from_outside_is_planned_by_its_bytes(call: Call, tmp_path: Path,
     file.write_text("x = 1\n")
     assert "declares no TASK" in refused(call, *arguments, "--task-file", file)
     assert "cannot read the task file" in refused(call, *arguments, "--task-file", tmp_path / "no.py")
+
+
+def test_where_json_goes_is_looked_at_before_any_work(
+    call: Call, planned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = ("plan", planned / "s.yaml", "--data", tiny_data(), "--store", planned / "new", "--json")
+    assert "the folder of this file is not there" in refused(call, *plan, planned / "nope" / "x.json")
+    assert "this is a folder" in refused(call, *plan, planned)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.os, "access", lambda path, mode: mode != os.W_OK)
+        assert "no permission to write here" in refused(call, *plan, planned / "x.json")
+    assert not (planned / "new").exists()
+    before = {p.name for p in planned.iterdir()}
+    (planned / "real.json").write_text("old")
+    (planned / "link.json").symlink_to("real.json")
+    call("status", "--store", planned / "store", "--json", planned / "link.json")
+    assert (planned / "link.json").is_symlink()
+    assert json.loads((planned / "real.json").read_text())[0]["study"] == "s"
+    assert {p.name for p in planned.iterdir()} == before | {"real.json", "link.json"}
+    call("status", "--store", planned / "store", "--json", "/dev/null")
+    assert not Path("/dev/null").is_file()
+
+
+def test_data_check_looks_at_the_files_a_study_points_at(call: Call, tmp_path: Path, data: Path) -> None:
+    (data / "mine.tsv").write_text("a\tb\t1\nc\td\tperhaps\n")
+    mine = study(tmp_path, data={"files": {"pawsx.train": "mine.tsv"}}, models={"m": {"path": "not-here"}})
+    call("data", "check", "--data", data)
+    out, _ = call("data", "check", "--data", data, "--study", mine, "--json", "-", expect=1)
+    assert "mine.tsv:2" in json.dumps(json.loads(out))
+    wrong = study(tmp_path, data={"files": {"pawsy.train": "mine.tsv"}})
+    assert "'pawsy'" in refused(call, "data", "check", "--data", data, "--study", wrong)
 
 
 def test_looking_at_things_loads_no_torch(planned: Path, submission: tuple[Path, Path]) -> None:

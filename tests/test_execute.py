@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tiny_world import command, run_command, tiny_data, tiny_model, tiny_study, write_study
-from xstilts.errors import ModelError
+from xstilts.errors import DataError, GoldError, ModelError
 from xstilts.execute import execute
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import Node, Resources
@@ -56,6 +56,8 @@ def pawsx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
     counts = run(plan, node, {}, trained)
     assert (counts["rows_found"], counts["rows_trained_on"]) == (24, 24)
     assert "packed" in counts["execution"]
+    assert (counts["encoding"]["windows"], counts["training"]["windows"]) == (24, 12), "a set of rows and two steps"
+    assert counts["training"]["seconds"] > 0
     return plan, trained
 
 
@@ -92,6 +94,43 @@ def test_predictions_do_not_depend_on_gold(pawsx: tuple[Plan, Path], tmp_path: P
     run(plan, replace(node, spec={**node.spec, "languages": entries}), {"model": trained}, tmp_path / "told")
     for file in (tmp_path / "plain" / "outputs").iterdir():
         assert file.read_bytes() == (tmp_path / "told" / "outputs" / file.name).read_bytes()
+
+
+def test_training_rows_without_gold_are_counted_and_the_first_is_named(
+    pawsx: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    plan, _ = pawsx
+    node = of(plan, "train", "pawsx")
+    spec = {**node.spec, "files": of(plan, "predict", "pawsx").spec["languages"]["de"]["files"], "overlap": []}
+    with pytest.raises(GoldError, match=r"(?s)24 of 24 training rows of pawsx have no gold.*row '.+'.*data check"):
+        run(plan, replace(node, spec=spec), {}, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "added_tokens.json"])
+def test_a_base_model_that_changed_since_it_was_planned_is_refused(
+    pawsx: tuple[Plan, Path], tmp_path: Path, name: str
+) -> None:
+    plan, _ = pawsx
+    folder = Path(shutil.copytree(tiny_model(), tmp_path / "model"))
+    (folder / name).write_bytes((folder / name).read_bytes() + b" " if (folder / name).exists() else b"{}")
+    moved = replace(plan, models=dict.fromkeys(plan.models, str(folder)))
+    with pytest.raises(DataError, match=r"(?s)model: changed since it was planned.*run the same command again"):
+        run(moved, of(plan, "train", "pawsx"), {}, tmp_path / "out")
+
+
+def test_a_task_file_that_changed_since_it_was_planned_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from dataclasses import replace\nfrom xstilts.tasks import load\n")
+    file.write_text(file.read_text() + 'TASK = replace(load("xnli"), name="mine")\n')
+    spec = {"task": "mine", "split": "test", "languages": {}, "rows": None}
+    node = Node("score", {**spec, "task_files": {"mine": digest_file(file)}}, {"predictions": "0" * 64})
+    resources = Resources(task_files=(str(file),))
+    assert execute(node, {"predictions": tmp_path}, tmp_path, resources, QUIET) == {"rows": 0}
+    with pytest.raises(DataError, match=r"(?s)'mine' is not given.*--task-file"):
+        execute(node, {"predictions": tmp_path}, tmp_path, Resources(), QUIET)
+    file.write_text(file.read_text() + "# another task\n")
+    with pytest.raises(DataError, match=r"mine\.py: changed since it was planned"):
+        execute(node, {"predictions": tmp_path}, tmp_path, resources, QUIET)
 
 
 def outputs(store: Path, task: str) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ import pytest
 from tiny_world import fake_model
 from xstilts.errors import ModelError
 from xstilts.graph.disk import digest_file
-from xstilts.model_source import ModelSource, find_model
+from xstilts.model_source import TOKENIZER_FILES, ModelSource, find_model
 from xstilts.study import ModelChoice
 
 
@@ -37,10 +37,31 @@ def test_weights_tokenizer_and_configuration_are_identity(tmp_path: Path, change
     assert found(fake_model(tmp_path / "b", **change)).identity != first.identity  # type: ignore[arg-type]
 
 
-def test_a_second_tokenizer_file_is_identity(tmp_path: Path) -> None:
-    first = found(fake_model(tmp_path / "a"))
-    (tmp_path / "a" / "sentencepiece.bpe.model").write_bytes(b"x")
-    assert found(tmp_path / "a").identity != first.identity
+@pytest.mark.parametrize("name", TOKENIZER_FILES)
+def test_every_file_that_decides_how_words_are_cut_is_identity(tmp_path: Path, name: str) -> None:
+    folder = fake_model(tmp_path / "a")
+    seen = {found(folder).identity}
+    for content in (b"one", b"other"):
+        (folder / name).write_bytes(content)
+        seen.add(found(folder).identity)
+    assert len(seen) == 3
+
+
+def test_what_tokenizers_are_read_from_is_on_the_list() -> None:
+    read = {"merges.txt", "spiece.model", "added_tokens.json", "special_tokens_map.json", "sentencepiece.bpe.model"}
+    assert read | {"tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt"} <= set(TOKENIZER_FILES)
+
+
+def test_the_hub_is_asked_for_all_that_is_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return str(fake_model(tmp_path))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    find_model("m", ModelChoice(id="some/model", revision="abc"), digest_file)
+    assert {"config.json", "*.safetensors", *TOKENIZER_FILES} <= set(asked)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:

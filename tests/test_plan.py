@@ -345,14 +345,3 @@ def test_the_whole_matrix_is_planned_without_torch(tmp_path: Path) -> None:
     predictions_and_scores = 2 * 10 * 5 * 12
     retrievals = (9 * 5 + 1) * (3 + 1 + 3)
     assert done.stdout.split(" ", 2) == [str(trains + predictions_and_scores + retrievals), "750", "[]\n"]
-
-
-def test_the_retrieval_layer_depends_on_nothing_that_a_study_reports(plan: Planned) -> None:
-    def calibrations(**changes: Any) -> set[str]:
-        return {n.key for n in plan(arms={"none": {}}, **changes).graph if n.kind == "calibrate"}
-
-    both = calibrations(targets=["bucc2018", "tatoeba"])
-    assert calibrations(targets=["tatoeba"]) == both
-    assert calibrations(targets=["bucc2018", "tatoeba"], splits=["test"]) == both
-    assert calibrations(targets=["tatoeba"], languages=["sw"]) == both
-    assert calibrations(targets=["tatoeba"], retrieval={"layer_from": "fixed"}) != both

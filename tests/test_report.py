@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from xstilts.errors import MissingNameError
+from xstilts.errors import MissingNameError, StoreError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
 from xstilts.report.results import FIELDS, main_rows, result_rows
-from xstilts.report.table import Entry, Table, markdown, zero_shot_table
+from xstilts.report.table import Entry, Table, markdown, print_table, zero_shot_table
 
 STUDY: dict[str, Any] = {
     "name": "s",
@@ -30,7 +32,9 @@ STUDY: dict[str, Any] = {
 
 def row(arm: str, target: str, seed: int, language: str, metric: str, value: float, **more: Any) -> dict[str, Any]:
     where = {"model": "m", "arm": arm, "target": target, "seed": seed, "language": language, "split": "test"}
-    return where | {"metric": metric, "value": value, "status": "ok", "selection": "dev", "count": 100} | more
+    key = f"{arm} {target} {seed}"
+    found = {"metric": metric, "value": value, "status": "ok", "selection": "dev", "count": 100, "key": key}
+    return where | found | more
 
 
 def rows_of(arm: str, seed: int, up: float, retrieval: float) -> list[dict[str, Any]]:
@@ -109,6 +113,65 @@ def test_a_seed_that_is_incomplete_does_not_enter_the_average() -> None:
     none = entries(zero_shot_table(partly, STUDY, "m", "test"), "none")
     assert none["xnli"].value == 71
     assert none["avg"].value == pytest.approx((70 + 50 + 40) / 3)
+
+
+def test_a_delta_is_over_the_seeds_that_both_arms_have() -> None:
+    partly = [r for r in ROWS if (r["arm"], r["seed"]) != ("none", 2)]
+    table = zero_shot_table(partly, STUDY, "m", "test")
+    assert entries(table, "none")["xnli"].text() == "70.0 1/2 seeds"
+    mnli = entries(table, "mnli")
+    assert (mnli["xnli"].value, mnli["xnli"].delta) == (81, 10)  # seed 1: 80 - 70; unpaired it would be 11
+    assert mnli["avg"].delta == pytest.approx(10)
+    assert mnli["xnli"].text() == "81.0±1.4 +10.0 (delta 1/2 seeds)"
+    assert any(note.startswith("n/m seeds") for note in table.notes)
+    assert not any(note.startswith("n/m seeds") for note in zero_shot_table(ROWS, STUDY, "m", "test").notes)
+
+
+def test_arms_without_a_common_seed_have_no_delta() -> None:
+    apart = [r for r in ROWS if (r["arm"], r["seed"]) in (("none", 1), ("mnli", 2))]
+    assert {e.delta for e in entries(zero_shot_table(apart, STUDY, "m", "test"), "mnli").values()} == {None}
+
+
+def test_a_gap_is_over_the_same_targets_for_every_arm() -> None:
+    lacking = [r for r in ROWS if not (r["arm"] == "mnli" and r["target"] == "xquad" and r["seed"] == 2)]
+    gap = entries(zero_shot_table(lacking, STUDY, "m", "test"), "mnli")["gap"]
+    assert (gap.value, gap.delta, gap.marks) == (20, 0, " 1/2 seeds")
+    lacking = [r for r in ROWS if not (r["arm"] == "mnli" and r["target"] == "xquad" and r["language"] == "en")]
+    found = entries(zero_shot_table(lacking, STUDY, "m", "test"), "mnli")
+    assert found["gap"].text() == "–", "XNLI alone is not what the baseline's gap is over"
+    assert found["xquad"].text() == "–", "German alone is not what the baseline's score is over"
+
+
+def test_copies_of_one_run_have_no_spread() -> None:
+    copied = [r | ({"key": "same"} if (r["arm"], r["target"]) == ("none", "tatoeba") else {}) for r in ROWS]
+    table = zero_shot_table(copied, STUDY, "m", "test")
+    none = entries(table, "none")
+    assert none["tatoeba"].text() == "40.0"
+    assert none["avg"].spread == pytest.approx(statistics.stdev([160 / 3, 164 / 3]))
+    assert any(note.startswith("No ±") for note in table.notes)
+    assert not any(note.startswith("No ±") for note in zero_shot_table(ROWS, STUDY, "m", "test").notes)
+
+
+def test_the_standard_error_of_few_rows_is_said() -> None:
+    limited = STUDY | {"limits": {"train_rows": None, "evaluation_rows": 80}}
+    notes = " ".join(zero_shot_table(ROWS, limited, "m", "test").notes)
+    assert "80 evaluation rows a language: one accuracy has a standard error of up to 5.6 points." in notes
+    short = [r | {"count": 25} if r["language"] == "en" else r for r in ROWS]
+    notes = " ".join(zero_shot_table(short, limited, "m", "test").notes)
+    assert "25 evaluation rows a language: one accuracy has a standard error of up to 10.0 points." in notes
+
+
+@pytest.mark.parametrize("width", [200, 80, 30])
+def test_a_terminal_of_any_width_shows_every_number(width: int) -> None:
+    table = zero_shot_table(ROWS, STUDY, "m", "test")
+    out = io.StringIO()
+    print_table(table, Console(file=out, width=width))
+    drawn = out.getvalue()
+    for _, found in table.rows:
+        assert all(e.text() in drawn for e in found)
+    grid = drawn[: drawn.index("Languages scored")].splitlines()[:-1]
+    assert width == 30 or max(map(len, grid)) <= width
+    assert ("target" in grid[1]) == (width < 200), "where arms as rows do not fit, they are columns"
 
 
 def test_other_models_and_splits_stay_out() -> None:
@@ -215,3 +278,12 @@ def test_scores_become_rows_with_the_checkpoints_selection(store: Store) -> None
 def test_a_study_that_is_not_there(store: Store) -> None:
     with pytest.raises(MissingNameError, match="unknown study 't'"):
         result_rows(store, "t")
+
+
+def test_damaged_scores_name_their_node(store: Store) -> None:
+    out = store.begin(SCORED)
+    (out / "scores.json").write_text(json.dumps(SCORES))
+    store.commit(SCORED, out, {})
+    (store.path(SCORED.key) / "scores.json").write_text("[{")
+    with pytest.raises(StoreError, match=rf"node {SCORED.key[:12]} is damaged: scores\.json"):
+        result_rows(Store(store.root), "s")

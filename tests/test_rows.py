@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,37 @@ def test_rows_are_read_with_the_gold_that_lies_apart(tmp_path: Path) -> None:
     assert [(r.first, r.label) for r in rows] == [("a", "neutral"), ("c", "entailment")]
     del entry["gold"]
     assert [r.label for r in open_rows(load("xnli"), entry, "de", resources)] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["test-de.tsv", "gold.tsv"])
+def test_a_file_that_changed_since_it_was_planned_is_refused(tmp_path: Path, name: str) -> None:
+    entry, resources = placed({"test-de.tsv": "a\tb\nc\td\n", "gold.tsv": "neutral\nentailment\n"}, tmp_path)
+    assert len(open_rows(load("xnli"), entry, "de", resources)) == 2
+    old = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(old.replace("a\tb", "x\ty").replace("neutral", "entailment"))
+    with pytest.raises(DataError, match=rf"(?s){name}: changed since it was planned.*run the same command again"):
+        open_rows(load("xnli"), entry, "de", resources)
+    (tmp_path / name).write_text(old)
+    assert len(open_rows(load("xnli"), entry, "de", resources)) == 2
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    entry, resources = placed({"test-de.tsv": "a\tb\n"}, tmp_path)
+    task = load("xnli")
+
+    def read(paths: tuple[Path, ...], language: str) -> Any:
+        paths[0].write_text("x\ty\n")
+        return task.read(paths, language)
+
+    with pytest.raises(DataError, match="changed since it was planned"):
+        open_rows(replace(task, read=read), entry, "de", resources)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    entry, resources = placed({"test-de.tsv": "a\tb\n"}, tmp_path)
+    (tmp_path / "test-de.tsv").unlink()
+    with pytest.raises(DataError, match=r"test-de\.tsv: no such file"):
+        open_rows(load("xnli"), entry, "de", resources)
 
 
 def test_gold_with_another_number_of_lines_names_both(tmp_path: Path) -> None:

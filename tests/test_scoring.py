@@ -98,6 +98,16 @@ def test_without_gold_there_is_a_submission_and_no_score(tmp_path: Path) -> None
     assert (tmp_path / "out" / "submission" / "test-de.tsv").exists()
 
 
+def test_missing_gold_among_other_gold_is_counted(tmp_path: Path) -> None:
+    answer = {"text": "one", "answer_start": 0}
+    questions = [{"id": str(i), "question": "?", "answers": [answer] if i else []} for i in range(3)]
+    document = json.dumps({"data": [{"paragraphs": [{"context": "one two", "qas": questions}]}]})
+    entry, resources = placed({"xquad.de.json": document}, tmp_path)
+    spec = {"task": "xquad", "split": "test", "languages": {"de": entry}, "rows": None}
+    (row,) = run_score(tmp_path, spec, {"de": [{"text": "one", "score": 1.0, "null_score": 0.0}] * 3}, resources)
+    assert (row["status"], row["value"], row["count"], row["missing_gold"]) == ("no_gold", None, 1, 1)
+
+
 def test_missing_predictions_are_counted(tmp_path: Path) -> None:
     entry, resources = placed(XNLI, tmp_path)
     spec = {"task": "xnli", "split": "test", "languages": {"de": entry}, "rows": None}
@@ -154,6 +164,23 @@ def test_tatoeba_gives_the_rule_the_fixed_layer_the_best_and_the_curve(tmp_path:
         ("best_on_test", 0, "first"): 100.0,
     }
     assert (tmp_path / "out" / "submission" / "test-de.tsv").read_text() == "0\n2\n0\n", "the layer of the rule"
+
+
+def test_the_best_layer_is_one_for_all_languages(tmp_path: Path) -> None:
+    entries = {}
+    for language in ("de", "fr"):
+        (tmp_path / language).mkdir()
+        files = {name.replace("de", language): text for name, text in TATOEBA.items()}
+        entries[language], resources = placed(files, tmp_path / language)
+    spec = {"task": "tatoeba", "split": "test", "languages": entries, "rows": None}
+    outputs = {
+        "de": swept({(0, "mean"): 3, (1, "mean"): 2, (2, "mean"): 0}),
+        "fr": swept({(0, "mean"): 0, (1, "mean"): 2, (2, "mean"): 3}),
+    }
+    calibration = {"layer": 2, "pooling": "mean", "fixed_layer": 2, "thresholds": {}}
+    rows = run_score(tmp_path, spec, outputs, resources, calibration)
+    best = {r["language"]: (r["layer"], round(r["value"], 1)) for r in rows if r["selection"] == "best_on_test"}
+    assert best == {"de": (1, 66.7), "fr": (1, 66.7)}, "not layer 0 for German and layer 2 for French"
 
 
 BUCC = {"de": "d1\teins\nd2\tzwei\nd3\tdrei\n", "en": "e1\tone\ne2\ttwo\ne3\tthree\n", "gold": "d1\te1\nd2\te2\n"}

@@ -219,13 +219,14 @@ def test_malformed_predictions_are_always_an_error(
     assert caught.value.where == f"{file}{line}"
 
 
+COUNTING = "".join(f"{k}\n" for k in range(10))
 BAD_GOLD = [
-    ("xnli", "contradiction\n" * 4, "placeholders"),
-    ("pawsx", "0\n" * 4, "placeholders"),
-    ("udpos", "X\nX\nX\n\nX\nX\nX\n", "placeholders"),
-    ("panx", "O\nO\nO\n\nO\nO\n", "placeholders"),
-    ("tatoeba", "0\n1\n2\n3\n", "the placeholder 0, 1, 2"),
-    ("tatoeba", "0\n0\n0\n0\n", "placeholders"),
+    ("xnli", "contradiction\n" * 10, "placeholders"),
+    ("pawsx", "0\n" * 10, "placeholders"),
+    ("udpos", "X\nX\n\n" * 5, "placeholders"),
+    ("panx", "O\nO\n\n" * 5, "placeholders"),
+    ("tatoeba", COUNTING, "0, 1, 2 ... 9: a placeholder"),
+    ("tatoeba", "0\n" * 10, "placeholders"),
     ("xquad", squad({"q1": [""], "q2": [""]}), "blank"),
     ("mlqa", squad({"q1": ["Paris"], "q2": []}), "blank"),
     ("tydiqa", squad({}), "no question"),
@@ -249,9 +250,23 @@ def test_placeholder_and_malformed_gold_is_always_refused(
     assert caught.value.where.startswith(str(file))
 
 
-def test_two_equal_labels_may_be_gold(predictions: Path, gold: Path) -> None:
+def test_gold_in_aligned_order_is_taken_when_it_is_said_to_be(predictions: Path, gold: Path) -> None:
+    for folder in (gold, predictions):
+        path_of(folder, "tatoeba", "de").write_text(COUNTING)
+    with pytest.raises(GoldError, match="--aligned-tatoeba"):
+        score_submission(predictions, gold)
+    assert score_submission(predictions, gold, aligned_tatoeba=True).overall == 100.0
+    for folder in (gold, predictions):
+        path_of(folder, "tatoeba", "de").write_text("0\n" * 10)
+    with pytest.raises(GoldError, match="placeholders"):
+        score_submission(predictions, gold, aligned_tatoeba=True)
+
+
+def test_a_few_equal_or_counting_labels_may_be_gold(predictions: Path, gold: Path) -> None:
     for folder in (gold, predictions):
         path_of(folder, "udpos", "et").write_text("NOUN\n\nNOUN\n")
+        path_of(folder, "xnli", "de").write_text("neutral\n" * 9)
+        path_of(folder, "tatoeba", "de").write_text("0\n1\n2\n")
     assert score_submission(predictions, gold).overall == 100.0
 
 

@@ -96,24 +96,24 @@ class LayerChoice(NamedTuple):
 
 
 def choose_layer(
-    dev_f1: Mapping[str, Mapping[tuple[int, str], float]], num_layers: int, pooling: str = "mean"
+    dev_f1: Mapping[str, Mapping[tuple[int, str], float]], pooling: str = "mean", *, fixed_layer: int
 ) -> LayerChoice:
     """One layer for all retrieval, by the same rule for every arm.
 
     The best mean F1 over the BUCC dev pairs that are there; among equal ones the lowest layer. Without dev data
-    ``round(14 / 24 * num_layers)``, the layer of jiant and of XTREME's Tatoeba script (FACTS 2.4). Both at the one
+    ``fixed_layer``, by plan 14 of 24, the layer of jiant and of XTREME's Tatoeba script (FACTS 2.4). Both at the one
     ``pooling`` that was declared before: a choice among poolings too would favour arms by chance.
 
     Args:
         dev_f1: language -> (layer, pooling) -> F1 at that language's best threshold.
-        num_layers: layers of the encoder above the embedding output.
         pooling: the declared pooling.
+        fixed_layer: the layer without dev data, counted from the embedding output, which is 0.
 
     Raises:
         PredictionError: languages were swept over different layers, none has the pooling, or an F1 is not finite.
     """
     if not dev_f1:
-        return LayerChoice(round(14 * num_layers / 24), pooling, "14 of 24 layers, no BUCC dev data", None)
+        return LayerChoice(fixed_layer, pooling, "14 of 24 layers, no BUCC dev data", None)
     languages = sorted(dev_f1)
     layers = sorted(layer for layer, name in dev_f1[languages[0]] if name == pooling)
     if not layers:

@@ -38,6 +38,7 @@ def describe_tasks(task_files: Iterable[Path] = ()) -> list[dict[str, Any]]:
             "marks": dict(task.marks),
             "counts": {split: dict(counts) for split, counts in task.counts.items()},
             "paper": task.paper,
+            "bibtex": task.bibtex,
             "licence": task.licence,
             "address": task.address,
             "fetch": task.fetch,

@@ -18,6 +18,7 @@ from rich.console import Console
 import xstilts
 from xstilts import catalogue, journey
 from xstilts.errors import XstiltsError
+from xstilts.graph.disk import aside, guarded, write_synced
 from xstilts.graph.progress import Display
 from xstilts.graph.run import Interrupted
 from xstilts.graph.run import why as graph_why
@@ -33,7 +34,25 @@ StudyFile = Annotated[Path, typer.Argument(help="A study file (YAML), or the nam
 DataDir = Annotated[Path, typer.Option("--data", envvar="XSTILTS_DATA", help="Folder with the published files.")]
 StoreDir = Annotated[Path, typer.Option("--store", envvar="XSTILTS_STORE", help="Folder with finished results.")]
 ModelAt = Annotated[list[str] | None, typer.Option("--model", help="NAME=FOLDER: where a model of the study lies.")]
-JsonTo = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, or '-' for standard output.")]
+
+
+def _writable(json_to: str | None) -> str | None:
+    """Asked before any work: a study's hours must not end at a folder that is not there."""
+    if json_to is None or json_to == "-":
+        return json_to
+    path = Path(json_to)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "this is a folder, not a file" if path.is_dir() else "the folder of this file is not there"
+        raise XstiltsError(f"cannot write JSON: {problem}", where=f"--json {json_to}")
+    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+        raise XstiltsError("cannot write JSON: no permission to write here", where=f"--json {json_to}")
+    return json_to
+
+
+JsonTo = Annotated[
+    str | None,
+    typer.Option("--json", callback=_writable, help="Write JSON to this file, or '-' for standard output."),
+]
 Device = Annotated[list[str] | None, typer.Option("--device", help="cpu or cuda:N; repeat for several workers.")]
 TaskFile = Annotated[
     list[Path] | None, typer.Option("--task-file", help="A task of your own: a Python file, run as code.")
@@ -160,11 +179,19 @@ def models(
 
 
 @data_app.command("check")
-def data_check(data: DataDir = Path("data"), task_file: TaskFile = None, json_to: JsonTo = None) -> None:
+def data_check(
+    data: DataDir = Path("data"),
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Check the files this study's data.files points at, too.")
+    ] = None,
+    task_file: TaskFile = None,
+    json_to: JsonTo = None,
+) -> None:
     """Rows found against published counts, licences, bad rows, overlaps, and how to get what is missing."""
     from xstilts.checking import check_folder, render
 
-    report = check_folder(data, catalogue.known_tasks(task_file or ()))
+    known = catalogue.known_tasks(task_file or ())
+    report = check_folder(data, known, journey.read_stand_ins(study) if study else None)
     _emit(json_to, report.as_json(), lambda: render(report, out))
     if not report.ok:
         raise typer.Exit(1)
@@ -177,12 +204,18 @@ def score(
     ],
     gold: Annotated[Path, typer.Option(help="The gold labels in the same layout.")],
     partial: Annotated[bool, typer.Option("--partial", help="Score the languages that are there.")] = False,
+    aligned_tatoeba: Annotated[
+        bool,
+        typer.Option(
+            "--aligned-tatoeba", help="Tatoeba's English side is in aligned order: the gold 0, 1, 2 ... is right."
+        ),
+    ] = False,
     json_to: JsonTo = None,
 ) -> None:
     """Official scores of anybody's XTREME submission, to the last digit."""
     from xstilts.submission import score_submission
 
-    scores = score_submission(predictions, gold, partial=partial).as_json()
+    scores = score_submission(predictions, gold, partial=partial, aligned_tatoeba=aligned_tatoeba).as_json()
     _emit(json_to, scores, lambda: show.show_scores(scores, out))
 
 
@@ -208,7 +241,22 @@ def _emit(json_to: str | None, value: Any, draw: Callable[[], None]) -> None:
     elif json_to == "-":
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     else:
-        Path(json_to).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        _write(Path(json_to), json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: written aside and renamed; a pipe or a device is written straight."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()  # a link stays one
+    fresh = aside(path)
+    try:
+        with guarded(path):
+            write_synced(fresh, text)
+            fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xstilts import scoring, tasks
-from xstilts.errors import ModelError
+from xstilts.errors import GoldError, ModelError
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding, Training
+from xstilts.inputs import base_model, load_task_files
 from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
 from xstilts.task_types import Classification, Retrieval, Tagging, TaskType
+from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -39,8 +41,7 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
         resources: device, threads, and where input files and models lie.
         progress: told how far it is.
     """
-    for path in resources.task_files:
-        tasks.load_file(Path(path))
+    load_task_files(node.spec, resources)
     kinds: dict[str, Callable[[], Counts]] = {
         "train": lambda: _train(node, parents, out, resources, progress),
         "predict": lambda: _predict(node, parents, out, resources, progress),
@@ -64,6 +65,7 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
     examples = choose_rows(kept, spec["rows"])
     task_type = _with_tags_of(task.type, examples)
     assert task_type.head is not None
+    _refuse_missing_gold(task, examples)
     _loaded.clear()
     model = Model.start(
         _start_folder(spec, parents, resources),
@@ -74,7 +76,7 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
         dropout=settings.dropout,
         attention_dropout=settings.attention_dropout,
     )
-    features = task_type.encode(examples, model.tokenizer, encoding)
+    features = encode_in_chunks(task_type, examples, model.tokenizer, encoding)
     summary = train(
         model,
         task_type,
@@ -91,12 +93,21 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
         "rows_found": len(found),
         "rows_dropped_overlap": dropped,
         "rows_trained_on": len(examples),
-        **features.counts,
-        **summary.as_json(),
+        "encoding": features.counts,
+        "training": summary.as_json(),
         "execution": f"{model.encoder.execution.kind}: {model.encoder.execution.reason}",
     }
     (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return counts
+
+
+def _refuse_missing_gold(task: Task, examples: Sequence[Any]) -> None:
+    missing = [e.id for e in examples if task.type.gold(e) is None]
+    if missing:
+        raise GoldError(
+            f"{len(missing)} of {len(examples)} training rows of {task.name} have no gold, the first is row {missing[0]!r}",
+            hint="xstilts data check shows what is found for every task",
+        )
 
 
 def _with_tags_of(task_type: TaskType, examples: Sequence[Any]) -> TaskType:
@@ -107,7 +118,7 @@ def _with_tags_of(task_type: TaskType, examples: Sequence[Any]) -> TaskType:
 
 
 def _start_folder(spec: Mapping[str, Any], parents: Mapping[str, Path], resources: Resources) -> Path:
-    return parents["model"] / "model" if "model" in parents else Path(resources.models[spec["model"]])
+    return parents["model"] / "model" if "model" in parents else base_model(spec["model"], resources)
 
 
 def _dev_score(
@@ -195,7 +206,7 @@ def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Res
             encoding,
             layers=layers,
             poolings=poolings,
-            scratch=Path(resources.scratch) if resources.scratch else out,
+            scratch=out,
             micro_batch_tokens=resources.micro_batch_tokens,
             progress=shown,
         )

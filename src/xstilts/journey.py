@@ -74,10 +74,7 @@ def plan_study(
     check_names(study)
     if not data.is_dir():
         raise DataError("no such data folder", where=str(data), hint="name it with --data DIR")
-    overrides = {
-        key: [name if name.is_absolute() else data / name for name in map(Path, names)]
-        for key, names in study.data.files.items()
-    }
+    folder = DataFolder(data.absolute(), stand_ins(study))
     models = [find_model(name, choice, store.digests.digest) for name, choice in study.models.items()]
     resolved = {resolve_precision(study.precision, device) for device in devices}
     if len(resolved) > 1:
@@ -86,7 +83,19 @@ def plan_study(
             where="precision",
             hint="say it in the study file: precision: fp32",
         )
-    return make_plan(study, DataFolder(data, overrides), models, precision=resolved.pop(), digest=store.digests.digest)
+    return make_plan(study, folder, models, precision=resolved.pop(), digest=store.digests.digest)
+
+
+def stand_ins(study: Study) -> dict[str, list[Path]]:
+    """The study's ``data.files`` as the data folder takes them: it alone puts relative names under its root."""
+    return {key: [Path(name) for name in names] for key, names in study.data.files.items()}
+
+
+def read_stand_ins(file: Path) -> dict[str, list[Path]]:
+    """The stand-ins of a study file whose names are in order; its models need not be there."""
+    study = read_study(file)
+    check_names(study)
+    return stand_ins(study)
 
 
 def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
@@ -113,12 +122,19 @@ def resources(
     task_files: Sequence[Path] = (),
 ) -> list[Resources]:
     """One slot a device; the CPU's cores are shared evenly."""
-    share = threads or max(1, len(os.sched_getaffinity(0)) // len(devices))
+    share = threads or max(1, _cores() // len(devices))
     paths = tuple(str(p.resolve()) for p in task_files)
     return [
         Resources(planned.files, planned.models, device, share, micro_batch_tokens, task_files=paths)
         for device in devices
     ]
+
+
+def _cores() -> int:
+    """The cores this process may use; macOS and Windows only know how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_study(planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]) -> Summary:

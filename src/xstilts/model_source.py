@@ -11,8 +11,22 @@ from xstilts.errors import ModelError
 from xstilts.graph.node import canonical, sha256_text
 from xstilts.study import ModelChoice
 
-_IDENTITY_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "sentencepiece*", "vocab*")
-_HUB_FILES = [*_IDENTITY_FILES, "special_tokens_map.json", "merges.txt"]
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "spiece.model",
+    "spm.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+"""Every file that decides how words are cut: part of a model's identity, downloaded and exported."""
+_IDENTITY_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
 
 @dataclass(frozen=True)
@@ -58,12 +72,17 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
             hint="pickled weights can run code and are never read; convert them where you trust them: "
             "AutoModel.from_pretrained(OLD).save_pretrained(NEW)",
         )
-    files = sorted({p for pattern in _IDENTITY_FILES for p in folder.glob(pattern) if p.is_file()})
-    identity = sha256_text(canonical({p.name: digest(p) for p in files}))
+    identity = identity_of(folder, digest)
     layers = config.get("num_hidden_layers") or config.get("num_layers") or config.get("n_layers")
     if not isinstance(layers, int):
         raise ModelError(f"{folder / 'config.json'} does not say how many layers there are", where=where)
     return ModelSource(name, folder.resolve(), identity, str(config.get("model_type")), layers, choice.note)
+
+
+def identity_of(folder: Path, digest: Callable[[Path], str]) -> str:
+    """Sha-256 over the digests of a folder's configuration, weights and tokenizer; the place does not count."""
+    files = sorted({p for pattern in _IDENTITY_FILES for p in folder.glob(pattern) if p.is_file()})
+    return sha256_text(canonical({p.name: digest(p) for p in files}))
 
 
 def _from_hub(name: str, choice: ModelChoice) -> Path:
@@ -71,7 +90,7 @@ def _from_hub(name: str, choice: ModelChoice) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(choice.id), revision=choice.revision, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(str(choice.id), revision=choice.revision, allow_patterns=list(_IDENTITY_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"cannot get {choice.id!r}{f' at {choice.revision}' if choice.revision else ''} from the hub: "

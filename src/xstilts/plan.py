@@ -185,7 +185,6 @@ class _Planner:
             sweeps["bucc_dev"] = self._add("retrieve", spec, parents, {**labels, "task": bucc.name, "split": "dev"})
         spec = {
             "gold": gold,
-            "num_layers": model.num_layers,
             "fixed_layer": round(FIXED_LAYER_SHARE * model.num_layers),
             "pooling": self.study.retrieval.pooling,
         }

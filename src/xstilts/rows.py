@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from xstilts.graph.node import Resources
+from xstilts.inputs import input_file
 from xstilts.tasks import load
 from xstilts.tasks.folder import read_examples
 from xstilts.tasks.task import Task
@@ -18,12 +19,20 @@ Row = TypeVar("Row")
 
 
 def open_rows(task: Task, entry: Mapping[str, Any], language: str, resources: Resources) -> list[Any]:
-    """The examples of the files in a spec's entry, with their gold attached when the entry names gold files."""
+    """The examples of the files in a spec's entry, with their gold attached when the entry names gold files.
+
+    Raises:
+        DataError: a file is not the one the entry names, a bad row, or no rows of this language.
+        GoldError: the gold does not fit the rows.
+    """
 
     def paths(name: str) -> tuple[Path, ...]:
-        return tuple(resources.path(f["sha256"]) for f in entry.get(name, ()))
+        return tuple(input_file(f["sha256"], resources) for f in entry.get(name, ()))
 
-    return list(read_examples(task, paths("files"), language, paths("gold")))
+    examples = list(read_examples(task, paths("files"), language, paths("gold")))
+    for name in ("files", "gold"):
+        paths(name)  # once more: a file may change while it is read
+    return examples
 
 
 def choose_rows(examples: Sequence[Row], rows: int | None) -> list[Row]:

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xstilts.calibration import best_threshold, choose_layer, kept_pairs
 from xstilts.errors import GoldError, PredictionError
 from xstilts.graph.node import Node, Resources
+from xstilts.metrics import xtreme
 from xstilts.rows import choose_rows, open_rows
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
@@ -29,6 +30,16 @@ STATUSES = {
     "failed": "its node failed: xstilts why KEY",
     "blocked": "a node it needs failed",
 }
+
+
+class Scored(NamedTuple):
+    """One language at one layer and pooling."""
+
+    layer: int
+    pooling: str
+    scores: Mapping[str, float]
+    rows: int
+    status: str
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -67,7 +78,7 @@ def calibrate(node: Node, parents: Mapping[str, Path], out: Path, resources: Res
             dev_f1[language][row["layer"], row["pooling"]] = f1
             thresholds[language][place(row["layer"], row["pooling"])] = threshold
             curve.append({"language": language, "layer": row["layer"], "pooling": row["pooling"], "f1": f1})
-    choice = choose_layer(dev_f1, spec["num_layers"], spec["pooling"])
+    choice = choose_layer(dev_f1, spec["pooling"], fixed_layer=spec["fixed_layer"])
     found = {
         "layer": choice.layer,
         "pooling": choice.pooling,
@@ -108,15 +119,19 @@ def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resourc
     if "calibration" in parents:
         calibration = json.loads((parents["calibration"] / "calibration.json").read_text(encoding="utf-8"))
     rows: list[ScoreRow] = []
+    swept: dict[str, list[Scored]] = {}
     for language, entry in spec["languages"].items():
         examples = choose_rows(open_rows(task, entry, language, resources), spec["rows"])
         outputs = read_rows(parents["predictions"] / "outputs" / f"{language}.jsonl")
         if calibration is None:
             rows += _score_examples(task, language, examples, outputs)
         else:
-            rows += _score_retrieval(task, language, spec["split"], examples, outputs, calibration)
+            without, swept[language] = _score_retrieval(task, language, examples, outputs, calibration)
+            rows += without
         if spec["split"] == "test" and spec["rows"] is None:
             _write_submission(task, language, examples, outputs, calibration, out / "submission")
+    if calibration is not None:
+        rows += _retrieval_rows(task, spec["split"], swept, calibration)
     (out / "scores.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
     return {"rows": len(rows)}
 
@@ -127,8 +142,9 @@ def _score_examples(
     if len(examples) != len(outputs):
         raise PredictionError(f"{len(outputs)} predictions for {len(examples)} examples of {task.name} {language}")
     golds = [task.type.gold(e) for e in examples]
-    if any(g is None for g in golds):
-        return [_row(task, language, None, None, 0, status="no_gold")]
+    missing = sum(g is None for g in golds)
+    if missing:
+        return [_without_gold(task, language, missing)]
     answers = [task.type.answer(o) for o in outputs]
     scores = task.metric(golds, answers, language)
     status = verdict(task, golds, answers, scores)
@@ -138,42 +154,60 @@ def _score_examples(
 def _score_retrieval(
     task: Task,
     language: str,
-    split: str,
     examples: Sequence[Any],
     outputs: Sequence[dict[str, Any]],
     calibration: Mapping[str, Any],
-) -> list[ScoreRow]:
+) -> tuple[list[ScoreRow], list[Scored]]:
+    """The row that says why there is no score, if so; the scores at every layer and pooling swept."""
     gold = _only_gold(task, examples, language)
     if gold is None:
-        return [_row(task, language, None, None, 0, status="no_gold")]
-    found: list[tuple[int, str, dict[str, float]]] = []
+        return [_without_gold(task, language, 1)], []
+    found = []
     for output in outputs:
         answers = _retrieved(task, language, output, calibration)
         if answers is not None:
-            found.append((output["layer"], output["pooling"], task.metric(gold, answers, language)))
-    if not found:
-        return [_row(task, language, None, None, len(gold), status="no_threshold")]
-    main = task.main_score[0]
-    best = max(found, key=lambda f: f[2][main])
+            scores = task.metric(gold, answers, language)
+            status = verdict(task, gold, None, scores)
+            found.append(Scored(output["layer"], output["pooling"], scores, len(gold), status))
+    return [] if found else [_row(task, language, None, None, len(gold), status="no_threshold")], found
+
+
+def _retrieval_rows(
+    task: Task, split: str, swept: Mapping[str, Sequence[Scored]], calibration: Mapping[str, Any]
+) -> list[ScoreRow]:
+    """Rows of the curve and of each way of choosing one layer and pooling for all languages."""
+    best = _best_place(swept, task.main_score[0])
     rows = []
-    for layer, pooling, scores in found:
-        names = ["curve"]
-        if (layer, pooling) == (calibration["layer"], calibration["pooling"]):
-            names.append("threshold_from_same_dev" if split == "dev" else "rule")
-        if (layer, pooling) == (calibration["fixed_layer"], calibration["pooling"]):
-            names.append("fixed_layer")
-        if (layer, pooling) == best[:2] and len(found) > 1:
-            names.append(f"best_on_{split}")
-        status = verdict(task, gold, None, scores)
-        for selection in names:
-            for name, value in scores.items():
-                if selection == "curve" and name != main:
-                    continue
-                rows.append(
-                    _row(task, language, name, value, len(gold), status=status)
-                    | {"layer": layer, "pooling": pooling, "selection": selection}
-                )
+    for language, found in swept.items():
+        for at in found:
+            names = ["curve"]
+            if (at.layer, at.pooling) == (calibration["layer"], calibration["pooling"]):
+                names.append("threshold_from_same_dev" if split == "dev" else "rule")
+            if (at.layer, at.pooling) == (calibration["fixed_layer"], calibration["pooling"]):
+                names.append("fixed_layer")
+            if (at.layer, at.pooling) == best:
+                names.append(f"best_on_{split}")
+            for selection in names:
+                for name, value in at.scores.items():
+                    if selection == "curve" and name != task.main_score[0]:
+                        continue
+                    rows.append(
+                        _row(task, language, name, value, at.rows, status=at.status)
+                        | {"layer": at.layer, "pooling": at.pooling, "selection": selection}
+                    )
     return rows
+
+
+def _best_place(swept: Mapping[str, Sequence[Scored]], main: str) -> tuple[int, str] | None:
+    """The layer and pooling with the best mean over the languages scored; ``None`` if there is no choice.
+
+    Only places where every one of them has a score can be compared. Among equal ones the lowest layer.
+    """
+    values = [{(at.layer, at.pooling): at.scores[main] for at in found} for found in swept.values() if found]
+    common = [place for place in values[0] if all(place in other for other in values)] if values else []
+    if len(common) < 2:
+        return None
+    return max(common, key=lambda place: (xtreme.mean(scores[place] for scores in values), -place[0]))
 
 
 def _retrieved(
@@ -189,6 +223,11 @@ def _only_gold(task: Task, examples: Sequence[Any], language: str) -> Any:
     if len(examples) != 1:
         raise GoldError(f"{task.name} {language} should be one bitext, not {len(examples)}")
     return task.type.gold(examples[0])
+
+
+def _without_gold(task: Task, language: str, missing: int) -> ScoreRow:
+    """A language is scored whole or not at all; ``count`` and ``missing_gold`` say how many examples have no gold."""
+    return _row(task, language, None, None, missing, status="no_gold") | {"missing_gold": missing}
 
 
 def _row(task: Task, language: str, metric: str | None, value: float | None, count: int, *, status: str) -> ScoreRow:

@@ -16,6 +16,7 @@ not mined are wrong answers, as there.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from typing import Any
 from xstilts import tasks as registry
 from xstilts.errors import GoldError, PredictionError, nearest
 from xstilts.metrics import xtreme
+from xstilts.metrics.checks import refuse_counting, refuse_one_label
 from xstilts.tasks.task import Task
 
 Error = type[GoldError] | type[PredictionError]
+_IF_ALIGNED = "if your English side is in aligned order (LASER's files), say so: --aligned-tatoeba"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,12 @@ class SubmissionScores:
 
 
 def score_submission(
-    predictions: Path, gold: Path, *, partial: bool = False, tasks: Sequence[Task] | None = None
+    predictions: Path,
+    gold: Path,
+    *,
+    partial: bool = False,
+    aligned_tatoeba: bool = False,
+    tasks: Sequence[Task] | None = None,
 ) -> SubmissionScores:
     """Score the submission in ``predictions`` by the labels in ``gold``.
 
@@ -87,6 +95,7 @@ def score_submission(
         predictions: a folder with a sub-folder for each task.
         gold: the label folder, of the same layout.
         partial: score what is there, and list the languages that are not, instead of refusing.
+        aligned_tatoeba: the English side is in aligned order, as LASER's files are: the gold 0, 1, 2 ... is right.
         tasks: the tasks to score; XTREME's nine if not given.
 
     Raises:
@@ -100,7 +109,7 @@ def score_submission(
             raise PredictionError(f"there is no folder of {content} here", where=str(folder))
     missing = {task.name: _missing(task, predictions, gold) for task in tasks}
     _check_missing(tasks, missing, predictions, gold, partial)
-    scored = {task.name: _score_task(task, predictions, gold, missing[task.name]) for task in tasks}
+    scored = {task.name: _score_task(task, predictions, gold, missing[task.name], aligned_tatoeba) for task in tasks}
     complete = {name: None if task.missing else task.score for name, task in scored.items()}
     groups: dict[str, list[str]] = {}
     for task in tasks:
@@ -141,19 +150,20 @@ def _check_missing(
     if gold in files[0].parents and (gold / "labels").is_dir():
         hints.append(f"the label folder may be {gold / 'labels'}")
     more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-    content = "predictions" if predictions in files[0].parents else "labels"
     what = "nothing can be scored: no language has both files" if nothing else "a language is missing"
-    raise PredictionError(
-        f"{what}; there is no such file of {content}{more}", where=str(files[0]), hint="; ".join(hints)
-    )
+    what += f"; there is no such file of {'predictions' if predictions in files[0].parents else 'labels'}{more}"
+    raise PredictionError(what, where=str(files[0]), hint="; ".join(hints))
 
 
-def _score_task(task: Task, predictions: Path, gold: Path, missing: dict[str, Path]) -> TaskScores:
+def _score_task(task: Task, predictions: Path, gold: Path, missing: dict[str, Path], aligned: bool) -> TaskScores:
     by_metric: dict[str, dict[str, float]] = {}
     for language in task.languages:
         if language in missing:
             continue
-        golds, answers = _form(task).read(_file(gold, task, language), _file(predictions, task, language))
+        read = _form(task).read
+        if aligned and read is _read_numbers:
+            read = functools.partial(_read_numbers, aligned=True)
+        golds, answers = read(_file(gold, task, language), _file(predictions, task, language))
         for metric, value in task.metric(golds, answers, language).items():
             by_metric.setdefault(metric, {})[language] = value
     metrics = {name: MetricScores(xtreme.mean(values.values()), values) for name, values in by_metric.items()}
@@ -172,15 +182,11 @@ def _read_labels(gold: Path, predictions: Path) -> tuple[list[str], list[str]]:
     return labels, answers
 
 
-def _read_numbers(gold: Path, predictions: Path) -> tuple[list[int], list[int]]:
+def _read_numbers(gold: Path, predictions: Path, aligned: bool = False) -> tuple[list[int], list[int]]:
     lines, answers = _numbers(gold, GoldError), _numbers(predictions, PredictionError)
     _check_placeholder(lines, gold)
-    if len(lines) > 2 and lines == list(range(len(lines))):
-        raise GoldError(
-            f"the labels are the placeholder 0, 1, 2 ... {len(lines) - 1}: line i would translate line i",
-            where=str(gold),
-            hint="XTREME sorts the English side, so real labels are in another order",
-        )
+    if not aligned:
+        refuse_counting(lines, str(gold), _IF_ALIGNED)
     _check_count(len(answers), len(lines), "lines", predictions, gold)
     return lines, answers
 
@@ -242,11 +248,9 @@ def _check_count(found: int, wanted: int, unit: str, predictions: Path, gold: Pa
 
 
 def _check_placeholder(labels: Sequence[object], gold: Path) -> None:
-    """Gold whose labels are all equal is what label-free files are filled with; two may be equal by chance."""
     if not labels:
         raise GoldError("the file holds no label", where=str(gold))
-    if len(labels) > 2 and len(set(labels)) == 1:
-        raise GoldError(f"all {len(labels)} labels are {labels[0]!r}: placeholders, not gold", where=str(gold))
+    refuse_one_label(labels, str(gold))
 
 
 def _lines(path: Path, error: Error) -> list[str]:

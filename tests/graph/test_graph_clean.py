@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,27 @@ def test_listing_removes_nothing_and_removing_takes_only_what_was_listed(store: 
     assert removable(store) == []
 
 
+def test_a_study_of_the_same_name_keeps_the_nodes_of_the_one_it_replaces(store: Store) -> None:
+    old, new = Graph("s", (node("train", "old"),)), Graph("s", (node("train", "new"),))
+    for graph in (old, new):
+        go(graph, store)
+        record(store, graph)
+    assert removable(store) == []
+    assert [n["key"] for n in store.studies()["s"]["nodes"]] == list(new.by_key)
+    assert list(store.studies()) == ["s"]
+    (kept,) = (store.root / "studies" / "replaced").iterdir()
+    assert re.fullmatch(r"s\.[0-9a-f]{12}\.json", kept.name)
+    kept.unlink()
+    assert [i.key for i in removable(store)] == list(old.by_key)
+
+
+def test_a_study_that_only_grows_or_stays_replaces_nothing(store: Store) -> None:
+    small, large = tree(1, 1), tree(1, 2)
+    for graph in (small, small, large):
+        record(store, graph)
+    assert store.replaced_studies() == []
+
+
 def test_without_a_recorded_study_no_node_is_offered(store: Store) -> None:
     go(tree(1, 1), store)
     assert removable(store) == []
@@ -101,6 +123,22 @@ def test_a_node_that_is_being_run_is_not_removed(store: Store) -> None:
     store.begin(predict)
     with pytest.raises(StoreError, match=f"process {os.getpid()} is running"):
         removable_node(store, train.key)
+
+
+def test_a_damaged_parent_leaves_the_running_attempt_of_another_driver_alone(store: Store) -> None:
+    parent = node("train", "t")
+    child = node("predict", "p", parent)
+    graph = Graph("g", (parent, child))
+    go(graph, store, wanted=[parent.key])
+    out = store.begin(child)
+    (out / "half.txt").write_text("theirs")
+    (store.path(parent.key) / "result.txt").write_text("damaged")
+    summary = go(graph, Store(store.root))
+    assert "is damaged" in summary.failed[child.key]
+    assert (out / "half.txt").read_text() == "theirs"
+    assert store.owner(child.key) is not None
+    store.release(child.key)
+    assert store.claims() == []
 
 
 def test_why_tells_the_ancestry(store: Store) -> None:

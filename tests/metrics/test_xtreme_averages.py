@@ -24,10 +24,6 @@ def test_a_missing_task_leaves_no_overall_score_and_no_score_of_its_group() -> N
     assert xtreme.overall({}, []) is None
 
 
-def test_without_retrieval() -> None:
-    assert xtreme.without_retrieval({**SCORES, "tatoeba": None}, TASKS, ["tatoeba"]) == 70.0
-
-
 def test_question_answering_is_the_mean_of_two_metrics() -> None:
     assert xtreme.task_score({"exact_match": 60.0, "f1": 80.0}, ("exact_match", "f1")) == 70.0
     assert xtreme.task_score({"accuracy": 60.0}, ("accuracy",)) == 60.0
@@ -42,12 +38,6 @@ def test_zero_shot_languages_and_the_transfer_gap() -> None:
     assert xtreme.transfer_gap({"en": 90.0, "de": 80.0}, names) is None
     assert xtreme.transfer_gap({"de": 80.0, "sw": 60.0}, ["de", "sw"]) is None
     assert xtreme.transfer_gap({"en": 90.0}, ["en"]) is None
-
-
-def test_main_scores_of_each_language() -> None:
-    metrics = {"exact_match": {"en": 60.0, "de": 40.0}, "f1": {"en": 80.0}, "precision": {"en": 1.0}}
-    assert xtreme.main_scores(metrics, ("exact_match", "f1")) == {"en": 70.0}
-    assert xtreme.main_scores(metrics, ("exact_match",)) == {"en": 60.0, "de": 40.0}
 
 
 def test_the_mean_of_nothing_is_refused() -> None:

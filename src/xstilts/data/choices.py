@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xstilts.data.files import json_lines, place, require, require_text, suffix
+from xstilts.data.files import json_lines, place, require, require_list, require_text, suffix
 from xstilts.data.tables import csv_records
 from xstilts.errors import DataError
 from xstilts.task_types import ChoiceExample
@@ -20,7 +20,9 @@ def read_hellaswag(paths: Sequence[Path], language: str) -> Iterator[ChoiceExamp
     for path in paths:
         for line, row in json_lines(path):
             start = require_text(row, "ctx_b", path, line)
-            endings = require(row, "endings", path, line)
+            endings = require_list(row, "endings", path, line)
+            if wrong := [ending for ending in endings if not isinstance(ending, str)]:
+                raise DataError(f"'endings' must be strings, found {wrong[0]!r}", where=place(path, line))
             choices = tuple(f"{start} {ending}" for ending in endings)
             label = _label(row.get("label"), choices, 4, path, line)
             yield ChoiceExample(str(count), require_text(row, "ctx_a", path, line), choices, label)
@@ -44,9 +46,9 @@ def read_commonsense_qa(paths: Sequence[Path], language: str) -> Iterator[Choice
     for path in paths:
         for line, row in json_lines(path):
             question = require(row, "question", path, line)
-            listed = require(question, "choices", path, line)
+            listed = require_list(question, "choices", path, line)
             choices = tuple(require_text(choice, "text", path, line) for choice in listed)
-            names = [require(choice, "label", path, line) for choice in listed]
+            names = [require_text(choice, "label", path, line) for choice in listed]
             key = row.get("answerKey") or None
             if key is not None and key not in names:
                 raise DataError(f"unknown label {key!r}", where=place(path, line), hint=f"labels: {', '.join(names)}")

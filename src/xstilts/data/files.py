@@ -86,19 +86,33 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def require(row: dict[str, Any], key: str, path: Path, line: int | None) -> Any:
-    """``row[key]``, or a ``DataError`` that names the missing key and the ones that are there."""
+def require(row: Any, key: str, path: Path, line: int | None) -> Any:
+    """``row[key]``; a ``DataError`` if ``row`` is no object, or names the missing key and the ones that are there."""
+    if not isinstance(row, dict):
+        raise DataError(f"expected an object with {key!r}, found {_kind(row)}", where=place(path, line))
     if key not in row:
         raise DataError(f"missing key {key!r}; the object has {sorted(row)}", where=place(path, line))
     return row[key]
 
 
-def require_text(row: dict[str, Any], key: str, path: Path, line: int | None) -> str:
+def require_text(row: Any, key: str, path: Path, line: int | None) -> str:
     """``row[key]``, which must be a string."""
     value = require(row, key, path, line)
     if not isinstance(value, str):
         raise DataError(f"{key!r} must be a string, found {value!r}", where=place(path, line))
     return value
+
+
+def require_list(row: Any, key: str, path: Path, line: int | None) -> list[Any]:
+    """``row[key]``, which must be a list."""
+    value = require(row, key, path, line)
+    if not isinstance(value, list):
+        raise DataError(f"{key!r} must be a list, found {_kind(value)}", where=place(path, line))
+    return value
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(type(value), repr(value))
 
 
 def _open_bytes(path: Path) -> IO[bytes]:

@@ -5,7 +5,7 @@ Placeholder gold is refused: XTREME's own download writes one and the same label
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,8 @@ from xstilts.data.conll import read_tag_blocks
 from xstilts.data.files import lines, place
 from xstilts.data.squad import read_squad
 from xstilts.errors import GoldError
+from xstilts.metrics.checks import refuse_counting
 from xstilts.task_types import Bitext, PairExample, SpanExample, TaggingExample
-
-_HANDFUL = 10  # rows from which on one and the same label cannot be real gold
 
 
 def attach_labels(examples: Sequence[PairExample], path: Path, labels: Sequence[str], texts: str) -> list[PairExample]:
@@ -79,28 +78,13 @@ def attach_pairs(bitext: Bitext, path: Path) -> Bitext:
     return with_pairs(bitext, read_pairs_of_ids(path), path)
 
 
-def refuse_placeholder(values: Collection[str], rows: int, where: str) -> None:
-    """Refuse gold in which all of many rows carry one and the same label."""
-    if rows >= _HANDFUL and len(values) == 1:
-        raise GoldError(
-            f"all {rows} rows have the gold {next(iter(values))!r}: these are placeholders, not gold",
-            where=where,
-            hint="XTREME's download has no test labels; leave the labels away to predict without scoring",
-        )
-
-
 def refuse_identity(bitext: Bitext, where: str) -> None:
     """Refuse line numbers 0, 1, 2 ... as gold when the English side is sorted: nothing is aligned then."""
-    size = len(bitext.queries)
-    if size < _HANDFUL or bitext.gold != tuple(range(size)):
-        return
     stripped = [query.strip() for query in bitext.queries]
     if stripped == sorted(stripped):
-        raise GoldError(
-            f"the gold is 0, 1, 2 ... {size - 1} although the English side is sorted: a placeholder, not gold",
-            where=where,
-            hint="XTREME sorts the English lines; the true line numbers are in labels/tatoeba, or use LASER's files",
-        )
+        gold = [line for line in bitext.gold or () if isinstance(line, int)]
+        hint = "XTREME sorts the English lines; the true line numbers are in labels/tatoeba, or use LASER's files"
+        refuse_counting(gold, where, hint)
 
 
 def _same_count(found: int, expected: int, path: Path, texts: str, what: str = "rows") -> None:

@@ -27,8 +27,6 @@ _HEADERS = (
     ("premise", "hypo", "label"),  # XNLI-MT
 )
 _HEADER_WORDS = {name for names in _HEADERS for name in names}
-_MAX_SHORT_ROWS = 10  # GLUE's QQP has a few rows that end early; more than this is a damaged file
-
 
 Row = tuple[int, str, str, str | None]
 
@@ -93,13 +91,9 @@ def _header_rows(
     path: Path, names: Sequence[str], columns: tuple[str, str, str | None], language: str
 ) -> Iterator[Row]:
     wanted = (*columns, "language" if "language" in names else None)
-    short = 0
     for number, fields in header_rows(path, wanted):
         if not fields:
-            short += 1
-            if columns[2] != "is_duplicate" or short > _MAX_SHORT_ROWS:
-                raise missing_column(path, number, wanted)
-            continue
+            raise missing_column(path, number, wanted)
         first, second, label, row_language = fields
         if row_language is None or row_language == language:
             assert first is not None and second is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xstilts.data.files import load_json, place, require, require_text
+from xstilts.data.files import load_json, place, require, require_list, require_text
 from xstilts.errors import DataError
 from xstilts.languages import LANGUAGES
 from xstilts.task_types import Answer, SpanExample
@@ -23,7 +23,8 @@ def read_squad(paths: Sequence[Path], language: str) -> Iterator[SpanExample]:
     language's name, only the questions of ``language`` are read.
 
     Raises:
-        DataError: damaged JSON, a missing key, an answer that is not in the context at its ``answer_start``.
+        DataError: damaged JSON, a missing key, a value of another type, an answer that is not in the context at its
+            ``answer_start``.
     """
     seen: Counter[str] = Counter()
     for path in paths:
@@ -49,13 +50,10 @@ def id_language(identity: str) -> str | None:
 
 
 def _questions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    document = load_json(path)
-    if not isinstance(document, dict):
-        raise DataError(f"expected an object with 'data', found {type(document).__name__}", where=place(path))
-    for article in require(document, "data", path, None):
-        for paragraph in require(article, "paragraphs", path, None):
+    for article in require_list(load_json(path), "data", path, None):
+        for paragraph in require_list(article, "paragraphs", path, None):
             context = require_text(paragraph, "context", path, None)
-            for question in require(paragraph, "qas", path, None):
+            for question in require_list(paragraph, "qas", path, None):
                 yield context, question
 
 
@@ -63,7 +61,7 @@ def _answers(question: dict[str, Any], context: str, path: Path, identity: str) 
     if question.get("is_impossible"):
         return ()
     answers = []
-    for answer in question.get("answers") or ():
+    for answer in require_list(question, "answers", path, None) if question.get("answers") else ():
         text, start = require_text(answer, "text", path, None), require(answer, "answer_start", path, None)
         if text and (not isinstance(start, int) or context[start : start + len(text)] != text):
             raise DataError(

@@ -34,6 +34,18 @@ def header_rows(path: Path, columns: Sequence[str | None]) -> Iterator[tuple[int
         yield number, [None if k is None else fields[k] for k in where] if len(fields) > last else []
 
 
+def rows_with_header(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """``(line number, {column: text})`` of a table with a header; other columns and blank lines are passed over.
+
+    Raises:
+        DataError: the header lacks one of ``columns`` (line 1), or a row ends before one of them (its line).
+    """
+    for number, fields in header_rows(path, columns):
+        if not fields:
+            raise missing_column(path, number, columns)
+        yield number, {column: text for column, text in zip(columns, fields, strict=True) if text is not None}
+
+
 def missing_column(path: Path, line: int, columns: Sequence[str | None]) -> DataError:
     """The error for a row that ends before a wanted column."""
     wanted = ", ".join(repr(c) for c in columns if c)

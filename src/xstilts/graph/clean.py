@@ -90,7 +90,8 @@ def remove(store: Store, items: Iterable[Item]) -> None:
 
 
 def _reached(store: Store) -> set[str]:
-    stack = [node["key"] for payload in store.studies().values() for node in payload["nodes"]]
+    recorded = [*store.studies().values(), *store.replaced_studies()]
+    stack = [node["key"] for payload in recorded for node in payload["nodes"]]
     stack += [key for key in store.claims() if is_running(store, key)]
     reached: set[str] = set()
     while stack:

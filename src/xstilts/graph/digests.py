@@ -35,7 +35,7 @@ class Digests:
         """SHA-256 of the file at ``path``.
 
         Raises:
-            DataError: there is no such file, or it changes while it is read.
+            DataError: there is no such file, it cannot be read, or it changes meanwhile.
         """
         place = Path(path).resolve()
         stamp = _stamp(place)
@@ -43,7 +43,10 @@ class Digests:
         if isinstance(entry, list) and len(entry) == 4 and entry[:3] == stamp:
             return str(entry[3])
         started = time.time_ns()
-        digest = digest_file(place)
+        try:
+            digest = digest_file(place)
+        except OSError as error:
+            raise _unreadable(place, error) from error
         if _stamp(place) != stamp:
             raise DataError("the file changes while it is being read", where=str(place), hint="wait for its writer")
         if started - stamp[1] > FRESH_NS:
@@ -64,4 +67,10 @@ def _stamp(path: Path) -> list[int]:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError("no such file", where=str(path)) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
     return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"cannot read the file: {error.strerror or error}", where=str(path))

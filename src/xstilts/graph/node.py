@@ -84,7 +84,6 @@ class Resources:
         device: ``cpu`` or ``cuda:N``; one worker runs on one device.
         threads: CPU threads a worker uses.
         micro_batch_tokens: sub-words in one forward pass; affects rounding and which dropout masks are drawn.
-        scratch: a folder for large temporary arrays; ``None`` for the node's own work folder.
         task_files: files of tasks from outside the package; their digests are in the specs.
     """
 
@@ -93,7 +92,6 @@ class Resources:
     device: str = "cpu"
     threads: int = 2
     micro_batch_tokens: int = 4096
-    scratch: str | None = None
     task_files: tuple[str, ...] = ()
 
     def path(self, sha256: str) -> Path:

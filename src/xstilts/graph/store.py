@@ -4,6 +4,7 @@
     work/KEY/            a running attempt: owner.json and the outputs so far in out/
     failed/KEY.json      the last failure of a node
     studies/NAME.json    what was planned: the nodes of the graph and the caller's own ``cells``
+    studies/replaced/    NAME.DIGEST.json: what another study of that name planned before
     cache/digests.json   digests of input files
 
 Several drivers may use one store at once: claiming a node is done under a lock, finishing one is a rename.
@@ -56,6 +57,7 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
         self._verified: set[str] = set()
+        self._claimed: set[str] = set()  # by ``begin`` of this object: only these are ours to give up
 
     @cached_property
     def digests(self) -> Digests:
@@ -163,6 +165,7 @@ class Store:
             # Not flushed: after a power cut every owner is dead, and half a claim counts as none.
             (fresh / "owner.json").write_text(as_text(Owner.here(writers).as_json()))
             fresh.rename(claim)
+            self._claimed.add(node.key)
         return claim / "out"
 
     def _refuse_busy(self, node: Node) -> None:
@@ -208,12 +211,15 @@ class Store:
             if new:
                 sync_folder(home.parent.parent)
             self._discard(work.parent)
+            self._claimed.discard(node.key)
             self._failed(node.key).unlink(missing_ok=True)
         self._verified.add(node.key)
 
     def release(self, key: str) -> None:
-        """Give up a claim and drop its unfinished outputs."""
-        self._discard(self.work(key))
+        """Give up a claim that ``begin`` gave and drop its unfinished outputs; another driver's claim is left alone."""
+        if key in self._claimed:
+            self._claimed.discard(key)
+            self._discard(self.work(key))
 
     def tidy(self) -> None:
         """Drop the claims of finished nodes: their driver died between the rename and this."""
@@ -248,7 +254,7 @@ class Store:
         return self.root / "failed" / f"{key}.json"
 
     def fail(self, node: Node, error: BaseException | Failure) -> None:
-        """Record why the attempt failed and drop its outputs."""
+        """Record why the node failed and drop its outputs, if ``begin`` was reached: another driver's stay."""
         failure = error if isinstance(error, Failure) else Failure.of(error)
         path = self._failed(node.key)
         with guarded(path, self.root):
@@ -276,19 +282,31 @@ class Store:
     # Studies
 
     def save_study(self, name: str, payload: Mapping[str, Any]) -> None:
-        """Record what was planned under ``name``: ``nodes`` (``Node.as_json()`` of each) and whatever else is given."""
+        """Record what was planned under ``name``: ``nodes`` (``Node.as_json()`` of each) and whatever else is given.
+
+        A record of that name with nodes that are not in the new one moves to ``studies/replaced/NAME.DIGEST.json``, the
+        digest being the first 12 digits of its own sha-256: ``studies`` no longer lists it, but ``clean`` offers its
+        nodes only when that file is removed.
+        """
         if not NAME.fullmatch(name):
             raise StoreError(f"study name {name!r} must be letters, digits, '.', '_' or '-', as it names a file")
         if not all(KEY.fullmatch(str(node.get("key"))) for node in payload["nodes"]):
             raise StoreError("every one of a study's nodes needs its key", where=name)
         path = self.root / "studies" / f"{name}.json"
         with guarded(path, self.root):
+            old = read_json(path) if path.exists() else {"nodes": []}
+            if {node["key"] for node in old["nodes"]} - {node["key"] for node in payload["nodes"]}:
+                write_json(path.parent / "replaced" / f"{name}.{digest_file(path)[:12]}.json", old)
             write_json(path, dict(payload))
 
     def studies(self) -> dict[str, dict[str, Any]]:
         """Name -> what ``save_study`` recorded."""
         paths = sorted(p for p in (self.root / "studies").glob("*.json") if NAME.fullmatch(p.stem))
         return {p.stem: read_json(p) for p in paths}
+
+    def replaced_studies(self) -> list[dict[str, Any]]:
+        """What ``save_study`` recorded before another study took the name."""
+        return [read_json(p) for p in sorted((self.root / "studies" / "replaced").glob("*.json"))]
 
     def remove_path(self, path: Path) -> None:
         """Remove one file or folder of the store; a folder is gone for everybody at once."""

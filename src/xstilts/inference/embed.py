@@ -216,6 +216,6 @@ def _reserve(path: Path, shape: tuple[int, int]) -> FloatArray:
         raise StoreError(
             f"embeddings of {need:.0f} MiB a layer and pooling do not fit in the scratch folder: {error.strerror}",
             where=str(path),
-            hint="name a scratch folder with more room, or ask for fewer layers",
+            hint="the store's disk is full: point --store at a larger one",
         ) from error
     return matrix

@@ -1,4 +1,4 @@
-"""What must hold before anything is scored: gold is there, and there is one prediction for each gold."""
+"""What must hold before anything is scored: gold is there and real, and there is one prediction for each gold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,41 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xstilts.errors import GoldError, PredictionError
+
+PLACEHOLDER_ROWS = 10
+"""So many labels that are all equal, or 0, 1, 2 ..., are not gold by chance. Fewer may be: XTREME's mock data has 2 tags."""
+
+
+def refuse_one_label(labels: Sequence[object], where: str) -> None:
+    """Refuse gold whose labels are all one and the same, as XTREME's download writes them on test rows.
+
+    Args:
+        labels: one for each row; for tagging one for each word.
+        where: the files they are from.
+
+    Raises:
+        GoldError: ``PLACEHOLDER_ROWS`` labels or more, all equal.
+    """
+    if len(labels) >= PLACEHOLDER_ROWS and len(set(labels)) == 1:
+        raise GoldError(
+            f"all {len(labels)} labels are {labels[0]!r}: these are placeholders, not gold",
+            where=where,
+            hint="XTREME's download has no test labels; leave the labels away to predict without scoring",
+        )
+
+
+def refuse_counting(lines: Sequence[int], where: str, hint: str) -> None:
+    """Refuse the line numbers 0, 1, 2 ... as gold. They are right only where both sides are in aligned order: ask before.
+
+    Raises:
+        GoldError: ``PLACEHOLDER_ROWS`` numbers or more that count up from 0.
+    """
+    if len(lines) >= PLACEHOLDER_ROWS and list(lines) == list(range(len(lines))):
+        raise GoldError(
+            f"the gold is 0, 1, 2 ... {len(lines) - 1}: a placeholder where the English side is sorted, not gold",
+            where=where,
+            hint=hint,
+        )
 
 
 def check_gold(golds: Iterable[Any]) -> None:

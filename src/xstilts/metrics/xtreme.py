@@ -3,13 +3,13 @@
 The overall score is the plain mean of the nine tasks, not of the four groups, and only exists when all nine do. What
 counts as all is an argument everywhere: the tasks and languages are declared in ``xstilts.tasks``.
 
-Beside it stand the averages that say what the headline hides: without retrieval, without the source language, and the
-transfer gap. All scores are 0..100; ``None`` means that something the average needs is missing.
+Beside it stand the averages that say what the headline hides: without the source language, and the transfer gap. All
+scores are 0..100; ``None`` means that something the average needs is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def mean(values: Iterable[float]) -> float:
@@ -43,20 +43,6 @@ def overall(scores: Mapping[str, float | None], tasks: Sequence[str]) -> float |
 def group_scores(scores: Mapping[str, float | None], groups: Mapping[str, Sequence[str]]) -> dict[str, float | None]:
     """For each group the mean over its tasks; ``None`` unless all of them are there."""
     return {group: mean_of_all(scores, tasks) for group, tasks in groups.items()}
-
-
-def without_retrieval(
-    scores: Mapping[str, float | None], tasks: Sequence[str], retrieval: Collection[str]
-) -> float | None:
-    """The mean over the tasks that are fine-tuned: ``tasks`` without those in ``retrieval``."""
-    return mean_of_all(scores, [task for task in tasks if task not in retrieval])
-
-
-def main_scores(metrics: Mapping[str, Mapping[str, float]], main_score: Sequence[str]) -> dict[str, float]:
-    """Each language's mean over the main metrics, for the languages that have all of them."""
-    first, *others = (metrics[metric] for metric in main_score)
-    complete = [language for language in first if all(language in other for other in others)]
-    return {language: mean(metrics[metric][language] for metric in main_score) for language in complete}
 
 
 def without_source(languages: Mapping[str, float], names: Sequence[str], source: str = "en") -> float | None:

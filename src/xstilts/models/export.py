@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xstilts.errors import ModelError, StoreError
+from xstilts.model_source import TOKENIZER_FILES
 from xstilts.models.families import FAMILIES, HeadNames
-from xstilts.models.loading import TOKENIZER_FILES, WEIGHTS
+from xstilts.models.loading import WEIGHTS
 from xstilts.models.precision import Precision
 from xstilts.task_types import Head
 

@@ -37,6 +37,10 @@ def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
     """One row per number of one study, or of every study the store knows.
 
     A place of the table that has no score yet is one row without a metric whose status says why.
+
+    Raises:
+        MissingNameError: no such study.
+        StoreError: a score node is not what was committed; it names the node.
     """
     studies = store.studies()
     if study is not None and study not in studies:
@@ -81,6 +85,7 @@ def _marked_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[tuple[dic
             yield _ordered(common | {"status": states[cell["key"]]}), False
             continue
         kept = _checkpoint_selection(nodes, cell["key"])
+        store.verify_once(cell["key"])
         scores = json.loads((store.path(cell["key"]) / "scores.json").read_text(encoding="utf-8"))
         for score in scores:
             main = score.pop("main")

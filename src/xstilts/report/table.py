@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from xstilts.metrics import xtreme
 from xstilts.tasks import load, targets
 
-Group = tuple[str, str, str, int]  # model, arm, target, seed
+Place = tuple[str, str, int]  # arm, target, seed
+SeedValues = dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Entry:
     marks: str = ""
 
     def text(self) -> str:
-        """``71.3 +2.1*`` or a dash."""
+        """``71.3 +2.1!`` or a dash."""
         if self.value is None:
             return "–"
         spread = "" if self.spread is None else f"±{self.spread:.1f}"
@@ -58,144 +61,177 @@ def zero_shot_table(
 
     A target's number is the plain mean over the languages scored here (XTREME's rule, the source language included where
     listed) of the mean of its main metrics; then ``avg`` over the targets shown, the same without retrieval, without the
-    source language, and the transfer gap (source minus the mean of the others, over targets that have both).
+    source language, and the transfer gap (source minus the mean of the others, over targets that have both). A seed
+    counts only if it has every language that any arm has; a delta is over the seeds that both arms have.
     """
     chosen = [r for r in rows if r["model"] == model and r["split"] == split and r["value"] is not None]
-    scores = _language_scores(chosen)
-    shown = [t for t in study["targets"] if any(g[2] == t for g in scores)]
+    shown = [t for t in study["targets"] if any(r["target"] == t for r in chosen)]
     facts = {t: (declared or {}).get(t) or {"group": load(t).group, "languages": load(t).languages} for t in shown}
     fine_tuned = [t for t in shown if facts[t]["group"] != "retrieval"]
-    arms, source = list(study["arms"]), study["source"]
+    arms, seeds, source = list(study["arms"]), list(study["seeds"]), study["source"]
     baseline = next((a for a in arms if study["arms"][a]["intermediate"] is None), None)
-    marks = {(r["arm"], r["target"]): "!" for r in chosen if r["status"] in ("chance", "collapsed")}
-    grid = {
-        arm: {
-            **{t: _over_seeds(scores, model, arm, [t], study["seeds"], None) for t in shown},
-            "avg": _over_seeds(scores, model, arm, shown, study["seeds"], None),
-            "no retr.": _over_seeds(scores, model, arm, fine_tuned, study["seeds"], None),
-            f"no {source}": _over_seeds(scores, model, arm, shown, study["seeds"], source),
-            "gap": _gaps(scores, model, arm, shown, study["seeds"], source),
-        }
-        for arm in arms
-    }
-    columns = (*shown, "avg", "no retr.", f"no {source}", "gap")
+    at_chance = {(r["arm"], r["target"]) for r in chosen if r["status"] in ("chance", "collapsed")}
+    averages = _Averages(chosen, shown, fine_tuned, source)
+    copies = False
     body = []
     for arm in arms:
         entries = []
-        for column in columns:
-            base = grid[baseline][column] if baseline is not None and arm != baseline else []
-            entries.append(_entry(grid[arm][column], base, marks.get((arm, column), "")))
+        for column in averages.columns:
+            values = averages.over_seeds(arm, column, seeds)
+            base = averages.over_seeds(baseline, column, seeds) if baseline is not None and arm != baseline else {}
+            same = averages.one_run(arm, column, values)
+            copies = copies or same
+            entries.append(_entry(values, base, len(seeds), "!" if (arm, column) in at_chance else "", spread=not same))
         body.append((arm, tuple(entries)))
-    return Table(f"{model}, {split}", columns, tuple(body), tuple(_notes(chosen, study, model, facts, bool(marks))))
+    notes = [
+        *_coverage_notes(chosen, facts),
+        *_evidence_notes(chosen, study, fine_tuned, copies),
+        *_origin_notes(chosen, study, model),
+    ]
+    if at_chance:
+        notes.append("! in at least one language the score is at chance, or the model gives one constant answer.")
+    if any("seeds" in e.marks for _, entries in body for e in entries):
+        notes.append(
+            "n/m seeds: only n of the study's m seeds are complete there; deltas are over seeds both arms have."
+        )
+    return Table(f"{model}, {split}", averages.columns, tuple(body), tuple(notes))
 
 
-def _language_scores(rows: Iterable[Mapping[str, Any]]) -> dict[Group, dict[str, float]]:
-    parts: dict[Group, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        parts[row["model"], row["arm"], row["target"], row["seed"]][row["language"]].append(row["value"])
-    return {group: {lang: statistics.fmean(v) for lang, v in langs.items()} for group, langs in parts.items()}
+class _Averages:
+    """Every column's number for one arm and seed, by XTREME's averages over one set of targets and languages."""
+
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]], shown: Sequence[str], fine_tuned: Sequence[str], source: str
+    ) -> None:
+        parts: dict[Place, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        languages: dict[str, set[str]] = defaultdict(set)
+        self.runs: dict[Place, set[str]] = defaultdict(set)
+        for row in rows:
+            at = row["arm"], row["target"], row["seed"]
+            parts[at][row["language"]].append(row["value"])
+            languages[row["target"]].add(row["language"])
+            self.runs[at].add(row["key"])
+        self.scores = {at: {lang: xtreme.mean(v) for lang, v in found.items()} for at, found in parts.items()}
+        # What any arm has, all must have: averages over different languages cannot be compared.
+        self.languages = {target: sorted(languages[target]) for target in shown}
+        with_source = [t for t in shown if source in languages[t] and len(languages[t]) > 1]
+        self.source = source
+        self.targets: dict[str, Sequence[str]] = {t: [t] for t in shown}
+        self.targets |= {"avg": shown, "no retr.": fine_tuned, f"no {source}": shown, "gap": with_source}
+        self.columns = tuple(self.targets)
+
+    def over_seeds(self, arm: str, column: str, seeds: Iterable[int]) -> SeedValues:
+        """Seed -> the column's number, for the seeds that are complete."""
+        found = {seed: self._value(arm, column, seed) for seed in seeds}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def one_run(self, arm: str, column: str, seeds: Iterable[int]) -> bool:
+        """Whether several seeds share the very same nodes: copies of one number have no spread."""
+        runs = [[self.runs[arm, target, seed] for target in self.targets[column]] for seed in seeds]
+        return len(runs) > 1 and all(run == runs[0] for run in runs)
+
+    def _value(self, arm: str, column: str, seed: int) -> float | None:
+        names = self.targets[column]
+        return xtreme.mean_of_all(
+            {t: self._of_target(column, t, self.scores.get((arm, t, seed), {})) for t in names}, names
+        )
+
+    def _of_target(self, column: str, target: str, scores: Mapping[str, float]) -> float | None:
+        if column == "gap":
+            return xtreme.transfer_gap(scores, self.languages[target], self.source)
+        if column == f"no {self.source}":
+            return xtreme.without_source(scores, self.languages[target], self.source)
+        return xtreme.mean_of_all(scores, self.languages[target])
 
 
-def _over_seeds(
-    scores: Mapping[Group, Mapping[str, float]],
-    model: str,
-    arm: str,
-    names: Sequence[str],
-    seeds: Sequence[int],
-    without: str | None,
-) -> list[float]:
-    """For each seed the mean over ``names`` of the mean over languages; empty unless all of them are there."""
-    found = []
-    for seed in seeds:
-        means = []
-        for name in names:
-            values = [v for lang, v in scores.get((model, arm, name, seed), {}).items() if lang != without]
-            if values:
-                means.append(statistics.fmean(values))
-        if means and len(means) == len(names):
-            found.append(statistics.fmean(means))
-    return found
-
-
-def _gaps(
-    scores: Mapping[Group, Mapping[str, float]],
-    model: str,
-    arm: str,
-    names: Sequence[str],
-    seeds: Sequence[int],
-    source: str,
-) -> list[float]:
-    found = []
-    for seed in seeds:
-        gaps = []
-        for name in names:
-            languages = scores.get((model, arm, name, seed), {})
-            others = [v for lang, v in languages.items() if lang != source]
-            if source in languages and others:
-                gaps.append(languages[source] - statistics.fmean(others))
-        if gaps:
-            found.append(statistics.fmean(gaps))
-    return found
-
-
-def _entry(values: Sequence[float], base: Sequence[float], marks: str) -> Entry:
+def _entry(values: SeedValues, base: SeedValues, seeds: int, marks: str, *, spread: bool) -> Entry:
     if not values:
         return Entry(None)
-    spread = statistics.stdev(values) if len(values) > 1 else None
-    delta = statistics.fmean(values) - statistics.fmean(base) if base else None
-    return Entry(statistics.fmean(values), spread, delta, marks)
+    paired = [value - base[seed] for seed, value in values.items() if seed in base]
+    if len(values) < seeds:
+        marks += f" {len(values)}/{seeds} seeds"
+    if paired and len(paired) < len(values):
+        marks += f" (delta {len(paired)}/{seeds} seeds)"
+    return Entry(
+        statistics.fmean(values.values()),
+        statistics.stdev(values.values()) if spread and len(values) > 1 else None,
+        statistics.fmean(paired) if paired else None,
+        marks,
+    )
 
 
-def _notes(
-    rows: Sequence[Mapping[str, Any]],
-    study: Mapping[str, Any],
-    model: str,
-    facts: Mapping[str, Mapping[str, Any]],
-    marked: bool,
-) -> list[str]:
+def _coverage_notes(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     languages: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         languages[row["target"]].add(row["language"])
-    notes = []
     scored = ", ".join(f"{t} {len(languages[t])}/{len(f['languages'])}" for t, f in facts.items())
-    notes.append(f"Languages scored / in XTREME: {scored}.")
+    yield f"Languages scored / in XTREME: {scored}."
     whole = all(len(languages[t]) == len(f["languages"]) for t, f in facts.items())
     if not whole or set(facts) != {t.name for t in targets()}:
-        notes.append("This is not XTREME's overall score: that needs all nine tasks in all their languages.")
+        yield "This is not XTREME's overall score: that needs all nine tasks in all their languages."
+
+
+def _evidence_notes(
+    rows: Sequence[Mapping[str, Any]], study: Mapping[str, Any], fine_tuned: Sequence[str], copies: bool
+) -> Iterator[str]:
     limit = study["limits"]
     if limit["train_rows"] or limit["evaluation_rows"]:
         most = limit["train_rows"]
         shown_rows = ", ".join(f"{k} {v}" for k, v in most.items()) if isinstance(most, dict) else most or "all"
-        notes.append(
+        yield (
             f"At most {limit['evaluation_rows'] or 'all'} evaluation rows a language; retrieval pools are whole. "
             f"Training rows at most: {shown_rows}."
         )
+    counts = [r["count"] for r in rows if r["target"] in fine_tuned]
+    if limit["evaluation_rows"] and counts:
+        fewest = min(limit["evaluation_rows"], *counts)
+        # The largest standard error of a share of n rows, at one half.
+        error = 100 * math.sqrt(0.25 / fewest)
+        yield f"{fewest} evaluation rows a language: one accuracy has a standard error of up to {error:.1f} points."
     if len(study["seeds"]) == 1:
-        notes.append("One seed: differences of about a point are no evidence.")
+        yield "One seed: differences between arms are not evidence by themselves."
+    if copies:
+        yield "No ± where all seeds share one run: nothing there depends on the seed."
+
+
+def _origin_notes(rows: Sequence[Mapping[str, Any]], study: Mapping[str, Any], model: str) -> Iterator[str]:
     for key, files in study["data"]["files"].items():
-        notes.append(f"Rows of {key} come from {', '.join(files)}, not from the published file.")
+        yield f"Rows of {key} come from {', '.join(files)}, not from the published file."
     if any(r["selection"] == "threshold_from_same_dev" for r in rows):
-        notes.append("bucc2018: the threshold was set on the same dev pairs that are scored.")
+        yield "bucc2018: the threshold was set on the same dev pairs that are scored."
     if study["models"][model]["note"]:
-        notes.append(study["models"][model]["note"].strip())
-    notes.extend(text.strip() for text in study["notes"].values())
-    if marked:
-        notes.append("! in at least one language the score is at chance, or the model gives one constant answer.")
-    return notes
+        yield study["models"][model]["note"].strip()
+    yield from (text.strip() for text in study["notes"].values())
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The table in a terminal."""
-    drawn = RichTable(title=table.title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
-    drawn.add_column("arm", style="bold", no_wrap=True)
-    for column in table.columns:
-        drawn.add_column(column, justify="right", no_wrap=True)
-    for arm, entries in table.rows:
-        drawn.add_row(arm, *(e.text() for e in entries))
-    console.print(drawn)
+    """The table in a terminal: arms as rows, or as columns where that fits better. Numbers are never cut off."""
+    by_arm = _drawn(table.title, "arm", table.columns, [(arm, [e.text() for e in found]) for arm, found in table.rows])
+    arms = tuple(arm for arm, _ in table.rows)
+    turned = [(c, [found[i].text() for _, found in table.rows]) for i, c in enumerate(table.columns)]
+    by_target = _drawn(table.title, "target", arms, turned)
+    unlimited = console.options.update(max_width=10_000)
+    drawn, width = by_arm, console.measure(by_arm, options=unlimited).maximum
+    if width > console.width:
+        other = console.measure(by_target, options=unlimited).maximum
+        if other < width:
+            drawn, width = by_target, other
+    if width > console.width:
+        drawn.width = width  # wider than the terminal, which wraps or scrolls: better than half a number
+    console.print(drawn, crop=False)
     for note in table.notes:
         console.print(f"  {note}", style="dim", highlight=False)
     console.print()
+
+
+def _drawn(title: str, first: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> RichTable:
+    drawn = RichTable(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+    drawn.add_column(first, style="bold", no_wrap=True)
+    for column in columns:
+        drawn.add_column(column, justify="right", no_wrap=True)
+    for name, texts in rows:
+        drawn.add_row(name, *texts)
+    return drawn
 
 
 def markdown(table: Table) -> str:

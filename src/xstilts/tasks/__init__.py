@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import traceback
 from functools import cache
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def load_file(path: Path) -> Task:
     """Run a Python file that declares one ``TASK`` and make the task known by its name.
 
     Raises:
-        DataError: the file is not there, declares no ``TASK``, or takes the name of a shipped task.
+        DataError: the file is not there, fails when it is run (with its line), declares no ``TASK``, or takes the name of
+            a shipped task.
     """
     try:
         code = path.read_bytes()
@@ -52,9 +54,13 @@ def load_file(path: Path) -> Task:
         raise DataError(f"cannot read the task file: {error.strerror}", where=str(path)) from None
     digest = hashlib.sha256(code).hexdigest()
     spec = importlib.util.spec_from_file_location(f"xstilts_task_{digest[:12]}", path)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise DataError("not a Python file: a task file's name ends in .py", where=str(path))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _own_error(path, error) from error
     task = getattr(module, "TASK", None)
     if not isinstance(task, Task):
         raise DataError("declares no TASK = Task(...)", where=str(path), hint="see CONTRIBUTING.md, 'Add a task'")
@@ -62,6 +68,19 @@ def load_file(path: Path) -> Task:
         raise DataError(f"the name {task.name!r} belongs to a shipped task; choose another", where=str(path))
     _outside[task.name] = (task, digest)
     return task
+
+
+def _own_error(path: Path, error: Exception) -> DataError:
+    """An error of the file's own, with the last of its lines that took part."""
+    frames = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).absolute() == path.absolute()
+    ]
+    line = error.lineno if isinstance(error, SyntaxError) else frames[-1] if frames else None
+    return DataError(
+        f"the task file has an error of its own: {type(error).__name__}: {error}",
+        where=str(path) if line is None else f"{path}:{line}",
+        hint="see CONTRIBUTING.md, 'Add a task'",
+    )
 
 
 def outside_digest(name: str) -> str | None:

@@ -17,11 +17,11 @@ from xstilts.data.gold import (
     attach_pairs,
     attach_tags,
     refuse_identity,
-    refuse_placeholder,
 )
 from xstilts.data.shared import languages_in
 from xstilts.errors import DataError
 from xstilts.languages import LANGUAGES
+from xstilts.metrics.checks import refuse_one_label
 from xstilts.task_types import Classification, Retrieval, Span, Tagging
 from xstilts.tasks.task import Task
 
@@ -180,8 +180,9 @@ def _refuse_placeholders(task: Task, examples: Sequence[Any], where: str) -> Non
     if any(gold is None for gold in golds):
         return
     if isinstance(task.type, Classification):
-        refuse_placeholder(set(golds), len(golds), where)
+        refuse_one_label(golds, where)
     elif isinstance(task.type, Tagging):
-        refuse_placeholder({tag for tags in golds for tag in tags}, len(golds), where)
+        refuse_one_label([tag for tags in golds for tag in tags], where)
     elif isinstance(task.type, Retrieval) and task.type.mode == "nearest":
+        refuse_one_label(examples[0].gold, where)
         refuse_identity(examples[0], where)

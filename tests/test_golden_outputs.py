@@ -1,0 +1,108 @@
+"""One known output of every kind of node: a kind whose output moves needs a new version, or old results are reused wrongly.
+
+The files are renewed by ``XSTILTS_RENEW_GOLDEN=1 python -m pytest tests/test_golden_outputs.py``. Floats are rounded: another
+CPU may differ in their last digits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_world import tiny_data, tiny_study
+from xstilts.execute import execute
+from xstilts.graph.disk import digest_file
+from xstilts.graph.node import VERSIONS, Node, Resources
+from xstilts.graph.worker import Progress
+from xstilts.model_source import find_model
+from xstilts.plan import make_plan
+from xstilts.scoring import read_rows
+from xstilts.study import parse_study
+from xstilts.tasks.folder import DataFolder
+
+GOLDEN = Path(__file__).parent / "golden"
+RENEW = "XSTILTS_RENEW_GOLDEN=1 python -m pytest tests/test_golden_outputs.py"
+DECIMALS = 3
+
+
+def rounded(value: Any) -> Any:
+    """The value with its floats to three decimals."""
+    if isinstance(value, float):
+        return round(value, DECIMALS) + 0.0  # no negative zero
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    return [rounded(v) for v in value] if isinstance(value, list) else value
+
+
+def same(found: Any, golden: Any) -> bool:
+    """Equal, but a float may lie on the other side of a rounding edge."""
+    if isinstance(found, dict) and isinstance(golden, dict):
+        return found.keys() == golden.keys() and all(same(v, golden[k]) for k, v in found.items())
+    if isinstance(found, list) and isinstance(golden, list):
+        return len(found) == len(golden) and all(map(same, found, golden))
+    if isinstance(found, float) and isinstance(golden, float | int):
+        return abs(found - golden) < 1.5 * 10**-DECIMALS
+    return bool(found == golden)
+
+
+def shown(kind: str, out: Path) -> Any:
+    """What is kept of a node's output."""
+    if kind == "train":
+        names = ("step", "epoch", "loss", "gradient_norm")
+        counts = json.loads((out / "training.json").read_text())
+        log = [
+            {n: row[n] for n in names} | {"micro_rate": row["learning_rate"] * 1e6}
+            for row in read_rows(out / "training.jsonl")
+        ]
+        return {"rows": counts["rows_trained_on"], "encoding": counts["encoding"], "log": log}
+    if kind in ("calibrate", "score"):
+        return json.loads((out / ("calibration.json" if kind == "calibrate" else "scores.json")).read_text())
+    rows = {file.stem: read_rows(file)[:6] for file in sorted((out / "outputs").iterdir())}
+    if kind == "retrieve":
+        return {k: [{**row, "pairs": row["pairs"][:6]} for row in found] for k, found in rows.items()}
+    return rows
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Kind -> what is kept of the first node of it: PAWS-X trained, predicted and scored, and BUCC mined in German."""
+    raw = tiny_study(arms={"none": {}}, targets=["pawsx", "bucc2018"], splits=["dev"], languages=["de"])
+    study = parse_study(raw)
+    models = [find_model(name, choice, digest_file) for name, choice in study.models.items()]
+    plan = make_plan(study, DataFolder(tiny_data()), models, precision="fp32", digest=digest_file)
+    home, found = tmp_path_factory.mktemp("golden"), {}
+
+    def run(node: Node) -> Path:
+        out = home / node.key
+        if not out.exists():
+            parents = {role: run(plan.graph.by_key[key]) for role, key in node.parents.items()}
+            out.mkdir()
+            execute(node, parents, out, Resources(plan.files, plan.models, threads=1), Progress(lambda event: None))
+        return out
+
+    for kind in VERSIONS:
+        found[kind] = rounded(shown(kind, run(next(n for n in plan.graph if n.kind == kind))))
+    return found
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_an_output_moves_only_with_its_version(outputs: dict[str, Any], kind: str) -> None:
+    file = GOLDEN / f"{kind}.json"
+    if os.environ.get("XSTILTS_RENEW_GOLDEN") == "1":
+        file.parent.mkdir(exist_ok=True)
+        content = {"version": VERSIONS[kind], "output": outputs[kind]}
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    golden = json.loads(file.read_text(encoding="utf-8"))
+    assert golden["version"] == VERSIONS[kind], f"VERSIONS[{kind!r}] was raised: renew the golden file with {RENEW}"
+    told = f"output of {kind} moved: raise VERSIONS[{kind!r}] and renew the golden file with {RENEW}"
+    assert same(outputs[kind], golden["output"]), told
+
+
+def test_what_is_compared_can_differ() -> None:
+    assert same({"a": [0.1234, "x"]}, {"a": [0.124, "x"]})
+    for other in ({"a": [0.13, "x"]}, {"a": [0.1234, "y"]}, {"a": [0.1234]}, {"b": [0.1234, "x"]}):
+        assert not same({"a": [0.1234, "x"]}, other)
