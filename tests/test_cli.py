@@ -267,7 +267,7 @@ def test_where_json_goes_is_looked_at_before_any_work(
     assert "the folder of this file is not there" in refused(call, *plan, planned / "nope" / "x.json")
     assert "this is a folder" in refused(call, *plan, planned)
     with monkeypatch.context() as patch:
-        patch.setattr(cli.os, "access", lambda path, mode: mode != os.W_OK)
+        patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
         assert "no permission to write here" in refused(call, *plan, planned / "x.json")
     assert not (planned / "new").exists()
     before = {p.name for p in planned.iterdir()}

@@ -122,7 +122,7 @@ def test_a_task_file_that_changed_since_it_was_planned_is_refused(tmp_path: Path
     file = tmp_path / "mine.py"
     file.write_text("from dataclasses import replace\nfrom xstilts.tasks import load\n")
     file.write_text(file.read_text() + 'TASK = replace(load("xnli"), name="mine")\n')
-    spec = {"task": "mine", "split": "test", "languages": {}, "rows": None}
+    spec: dict[str, Any] = {"task": "mine", "split": "test", "languages": {}, "rows": None}
     node = Node("score", {**spec, "task_files": {"mine": digest_file(file)}}, {"predictions": "0" * 64})
     resources = Resources(task_files=(str(file),))
     assert execute(node, {"predictions": tmp_path}, tmp_path, resources, QUIET) == {"rows": 0}

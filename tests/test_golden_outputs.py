@@ -45,7 +45,7 @@ def same(found: Any, golden: Any) -> bool:
     if isinstance(found, list) and isinstance(golden, list):
         return len(found) == len(golden) and all(map(same, found, golden))
     if isinstance(found, float) and isinstance(golden, float | int):
-        return abs(found - golden) < 1.5 * 10**-DECIMALS
+        return bool(abs(found - golden) < 1.5 * 10**-DECIMALS)
     return bool(found == golden)
 
 
