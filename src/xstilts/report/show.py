@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,8 +14,9 @@ from xstilts.report.table import Table, markdown, print_table
 
 def _grid(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Grid:
     grid = Grid(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
-    for column in columns:
-        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for number, column in enumerate(columns):  # the first names the row: it is never broken
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        grid.add_column(column, justify=justify, overflow="fold", no_wrap=number == 0)
     return grid
 
 
