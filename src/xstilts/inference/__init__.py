@@ -1,1 +1,1 @@
-"""inference"""
+"""What a trained model says: predictions, embeddings, neighbours, mined pairs."""
