@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def encoders() -> tuple[XLMRobertaModel, Encoder]:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    padded = XLMRobertaModel._from_config(config, attn_implementation="sdpa")
+    padded = XLMRobertaModel._from_config(deepcopy(config), attn_implementation="sdpa")  # a config of its own
     packed = XLMRobertaModel._from_config(config, attn_implementation=NAME)
     packed.load_state_dict(padded.state_dict())
     return padded, Encoder(packed, "fp32")
