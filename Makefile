@@ -4,6 +4,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 TEST_WORKERS ?= 2
+# Two workers side by side for small models; one where there is one core.
+SLOTS ?= $(if $(filter 1,$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)),,--device cpu --device cpu)
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := ../shared/tools
@@ -24,7 +26,7 @@ if [[ -z $${XSTILTS_SEQEVAL_0012:-} && -d $(SEQEVAL_0012) ]]; then \
 if [[ -z $${XSTILTS_SEQEVAL_122:-} && -d $(SEQEVAL_122) ]]; then export XSTILTS_SEQEVAL_122="$$PWD/$(SEQEVAL_122)"; fi;
 endef
 
-.PHONY: help install test test-gpu check format oracles e5-small bench-quick clean
+.PHONY: help install run test test-gpu check format oracles e5-small bench-quick clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +42,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev]'
 	@touch $@
+
+run: install ## the pocket study: the whole method on constructed languages, in minutes, without a download
+	@TOKENIZERS_PARALLELISM=false $(BIN)/xstilts run pocket --data pocket --store store $(SLOTS)
 
 test: install oracles e5-small ## run the tests (what needs absent data or models is skipped and named)
 	@$(environment) $(BIN)/python -m pytest -n $(TEST_WORKERS) -m 'not gpu' -rs

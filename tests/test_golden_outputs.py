@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,17 @@ def same(found: Any, golden: Any) -> bool:
 
 def shown(kind: str, out: Path) -> Any:
     """What is kept of a node's output."""
-    if kind == "train":
+    if kind in ("train", "pretrain"):
         names = ("step", "epoch", "loss", "gradient_norm")
         counts = json.loads((out / "training.json").read_text())
         log = [
             {n: row[n] for n in names} | {"micro_rate": row["learning_rate"] * 1e6}
             for row in read_rows(out / "training.jsonl")
         ]
-        return {"rows": counts["rows_trained_on"], "encoding": counts["encoding"], "log": log}
+        kept = {
+            n: counts[n] for n in ("rows_trained_on", "vocabulary", "parameters", "lines", "encoding") if n in counts
+        }
+        return {**kept, "log": log}
     if kind in ("calibrate", "score"):
         return json.loads((out / ("calibration.json" if kind == "calibrate" else "scores.json")).read_text())
     rows = {file.stem: read_rows(file)[:6] for file in sorted((out / "outputs").iterdir())}
@@ -69,12 +73,20 @@ def shown(kind: str, out: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Kind -> what is kept of the first node of it: PAWS-X trained, predicted and scored, and BUCC mined in German."""
+    """Kind -> what is kept of the first node of it: a model made from scratch, PAWS-X trained, predicted and scored, and
+    BUCC mined in German."""
     raw = tiny_study(arms={"none": {}}, targets=["pawsx", "bucc2018"], splits=["dev"], languages=["de"])
+    shape = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 24, "vocabulary": 90}
+    training = {"max_steps": 2, "batch_size": 6, "selection": "last"}
+    raw["models"]["scratch"] = {"pretrain": {"languages": ["de", "en"], "model": shape, "training": training}}
     study = parse_study(raw)
-    models = [find_model(name, choice, digest_file) for name, choice in study.models.items()]
-    plan = make_plan(study, DataFolder(tiny_data()), models, precision="fp32", digest=digest_file)
+    models = [find_model(name, choice, digest_file) for name, choice in study.models.items() if not choice.pretrain]
     home, found = tmp_path_factory.mktemp("golden"), {}
+    data = shutil.copytree(tiny_data(), home / "data")
+    (data / "text").mkdir()
+    for language in ("de", "en"):
+        shutil.copyfile(data / f"pawsx/dev-{language}.tsv", data / f"text/{language}.txt")
+    plan = make_plan(study, DataFolder(data), models, precision="fp32", digest=digest_file)
 
     def run(node: Node) -> Path:
         out = home / node.key

@@ -11,6 +11,7 @@ import pytest
 from tiny_world import fake_model
 from xstilts.errors import ModelError
 from xstilts.graph.disk import digest_file
+from xstilts.hub.ledger import Ledger
 from xstilts.model_source import TOKENIZER_FILES, ModelSource, find_model
 from xstilts.study import ModelChoice
 
@@ -62,6 +63,22 @@ def test_the_hub_is_asked_for_all_that_is_identity(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     find_model("m", ModelChoice(id="some/model", revision="abc"), digest_file)
     assert {"config.json", "*.safetensors", *TOKENIZER_FILES} <= set(asked)
+
+
+def test_a_model_of_the_hub_says_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha = "0123456789abcdef0123456789abcdef01234567"
+    asked = []
+
+    def download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append(revision)
+        return str(fake_model(tmp_path / "snapshots" / sha))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    choice = ModelChoice(id="some/model")
+    assert find_model("m", choice, digest_file).revision == sha
+    assert found(tmp_path / "snapshots" / sha).revision == "", "a folder is no commit, whatever its name"
+    find_model("m", Ledger(models={"some/model@main": sha}).pinned(choice), digest_file)
+    assert asked == [None, sha]
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:

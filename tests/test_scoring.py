@@ -11,7 +11,7 @@ import pytest
 from test_rows import placed
 from xstilts.errors import DataError, PredictionError
 from xstilts.graph.node import Node
-from xstilts.scoring import calibrate, folded, read_rows, score, verdict, write_rows
+from xstilts.scoring import CHANCE, calibrate, chance, folded, read_rows, score, verdict, write_rows
 from xstilts.tasks import load
 
 Rows = list[dict[str, Any]]
@@ -45,7 +45,7 @@ def test_verdicts(task: str, golds: Any, answers: Any, scores: dict[str, float],
 def run_score(
     folder: Path, spec: dict[str, Any], outputs: dict[str, Rows], resources: Any, calibration: Any = None
 ) -> Rows:
-    """The rows of a score node over these outputs; its folder is ``folder/out``."""
+    """The rows of a score node over these outputs but for what chance is; its folder is ``folder/out``."""
     for language, rows in outputs.items():
         write_rows(folder / "predictions" / "outputs" / f"{language}.jsonl", rows)
     parents = {"predictions": folder / "predictions"}
@@ -56,7 +56,13 @@ def run_score(
     counts = score(Node("score", spec), parents, folder / "out", resources)
     found: Rows = json.loads((folder / "out" / "scores.json").read_text())
     assert counts == {"rows": len(found)}
-    return found
+    return [row for row in found if row["metric"] != CHANCE]
+
+
+def chance_of(folder: Path) -> dict[str, float]:
+    """Language -> what guessing scores, as the score node in ``folder`` says."""
+    found: Rows = json.loads((folder / "out" / "scores.json").read_text())
+    return {row["language"]: row["value"] for row in found if row["metric"] == CHANCE and not row["main"]}
 
 
 XNLI = {"test-de.tsv": "a\tb\nc\td\ne\tf\n", "gold.tsv": "neutral\nentailment\nentailment\n"}
@@ -67,6 +73,7 @@ def test_labels_are_scored_and_written_as_a_submission(tmp_path: Path) -> None:
     entry, resources = placed(XNLI, tmp_path)
     spec = {"task": "xnli", "split": "test", "languages": {"de": entry}, "rows": None}
     (row,) = run_score(tmp_path, spec, {"de": SAID}, resources)
+    assert chance_of(tmp_path) == {"de": pytest.approx(200 / 3)}  # two of three are entailment
     assert row == {
         "language": "de",
         "metric": "accuracy",
@@ -273,3 +280,20 @@ def test_sweep_rows_are_folded_by_layer_and_pooling() -> None:
     ]
     pair = {"layer": 1, "pooling": "mean", "source": "a", "target": "b", "margin": 1.5}
     assert list(folded([pair])) == [{"layer": 1, "pooling": "mean", "pairs": [["a", "b", 1.5]]}]
+
+
+def test_chance_is_what_one_constant_answer_scores() -> None:
+    tags = [("NOUN", "NOUN", "VERB"), ("NOUN",)]
+    assert chance(load("xnli"), ["neutral", "entailment", "neutral", "neutral"], "de") == 75
+    # All words NOUN: one run of three words and one of one word, of which the second is right.
+    assert chance(load("udpos"), tags, "de") == pytest.approx(100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
+    assert chance(load("panx"), [("O", "B-PER"), ("O",)], "de") == 0
+    assert chance(load("xquad"), [("Paris",), ("seven",)], "de") == 0
+
+
+def test_chance_of_finding_a_translation_is_one_in_all(tmp_path: Path) -> None:
+    entry, resources = placed(TATOEBA, tmp_path)
+    spec = {"task": "tatoeba", "split": "test", "languages": {"de": entry}, "rows": None}
+    calibration = {"layer": 1, "pooling": "mean", "fixed_layer": 1, "thresholds": {}}
+    run_score(tmp_path, spec, {"de": swept({(1, "mean"): 3})}, resources, calibration)
+    assert chance_of(tmp_path) == {"de": pytest.approx(100 / 3)}

@@ -30,6 +30,11 @@ class XstiltsError(Exception):
         self.what, self.where, self.hint = what, where, hint
         super().__init__(what, where, hint)
 
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with."""
+        return 2
+
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}" + (f"\n  {self.hint}" if self.hint else "")

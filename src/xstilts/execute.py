@@ -9,14 +9,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xstilts import scoring, tasks
+from xstilts.data.text import read_text, read_translations
 from xstilts.errors import GoldError, ModelError
+from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
-from xstilts.hyperparameters import Encoding, Training
-from xstilts.inputs import base_model, load_task_files
+from xstilts.hyperparameters import Encoding, Pretraining, Training
+from xstilts.inputs import base_model, input_file, load_task_files
 from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
 from xstilts.task_types import Classification, Retrieval, Tagging, TaskType
 from xstilts.task_types.chunks import encode_in_chunks
@@ -25,6 +28,7 @@ from xstilts.tasks.task import Task
 if TYPE_CHECKING:
     from xstilts.models.model import Model
     from xstilts.models.precision import Precision
+    from xstilts.training import Checkpoints
 
 Counts = dict[str, Any]
 _loaded: dict[str, Model] = {}
@@ -43,6 +47,7 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
     """
     load_task_files(node.spec, resources)
     kinds: dict[str, Callable[[], Counts]] = {
+        "pretrain": lambda: _pretrain(node, out, resources, progress),
         "train": lambda: _train(node, parents, out, resources, progress),
         "predict": lambda: _predict(node, parents, out, resources, progress),
         "retrieve": lambda: _retrieve(node, parents, out, resources, progress),
@@ -52,10 +57,43 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
     return kinds[node.kind]()
 
 
+def _pretrain(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
+    """Make a model from the study's text. All others wait for it, so it takes every core of the run."""
+    import torch
+
+    from xstilts.training.pretrain import Texts, pretrain
+
+    spec = node.spec
+    texts = Texts(
+        {lang: read_text(input_file(file["sha256"], resources)) for lang, file in spec["text"].items()},
+        {lang: read_translations(input_file(file["sha256"], resources)) for lang, file in spec["bitext"].items()},
+    )
+    _loaded.clear()
+    own = torch.get_num_threads()
+    torch.set_num_threads(resources.cores)
+    try:
+        with TemporaryDirectory(dir=out.parent) as start:
+            counts = pretrain(
+                texts,
+                Pretraining.model_validate(spec["settings"]),
+                start=Path(start),
+                out=out,
+                precision=spec["precision"],
+                device=resources.device,
+                micro_batch_tokens=resources.micro_batch_tokens,
+                progress=progress,
+                checkpoints=_checkpoints(node, out, resources),
+            )
+    finally:
+        torch.set_num_threads(own)
+    (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    return {**counts, "threads": resources.cores}
+
+
 def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Train from the parent's or the base model's encoder, export the model and its log."""
     from xstilts.models.model import Model, export
-    from xstilts.training.loop import train
+    from xstilts.training import TaskCourse, train
 
     spec = node.spec
     task = tasks.load(spec["task"])
@@ -79,14 +117,12 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
     features = encode_in_chunks(task_type, examples, model.tokenizer, encoding)
     summary = train(
         model,
-        task_type,
-        features,
-        settings,
-        seed=spec["seed"],
+        TaskCourse(task_type, features, settings, spec["seed"]),
         micro_batch_tokens=resources.micro_batch_tokens,
         dev=_dev_score(model, task_type, spec, settings, encoding, resources) if "dev" in spec else None,
         progress=progress,
         log=out / "training.jsonl",
+        checkpoints=_checkpoints(node, out, resources),
     )
     export(model, out / "model", task.name, task_type.name, task_type.head.labels)
     counts = {
@@ -99,6 +135,14 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
     }
     (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return counts
+
+
+def _checkpoints(node: Node, out: Path, resources: Resources) -> Checkpoints:
+    """Beside the outputs, in the node's claim: the next attempt goes on from there."""
+    from xstilts.training import Checkpoints
+
+    claim = Claim.of(out)
+    return Checkpoints(claim.checkpoints, node.key, resources.checkpoint_seconds, claim.held)
 
 
 def _refuse_missing_gold(task: Task, examples: Sequence[Any]) -> None:

@@ -50,3 +50,40 @@ class Training(Frozen):
     selection_rows: int = Field(500, ge=1)
     evaluations_per_epoch: int = Field(1, ge=1)
     patience: int | None = Field(None, ge=1)
+
+
+class Architecture(Frozen):
+    """The shape of an encoder that is made from scratch (XLM-R's, any size)."""
+
+    hidden_size: int = Field(128, ge=8)
+    num_layers: int = Field(4, ge=1)
+    num_heads: int = Field(4, ge=1)
+    intermediate_size: int = Field(512, ge=8)
+    vocabulary: int = Field(2000, ge=64)
+    max_length: int = Field(128, ge=16)
+
+
+class Pretraining(Frozen):
+    """Masked LM from scratch: the first phase (Devlin et al. 2019; Conneau and Lample 2019 for translation LM).
+
+    Args:
+        text: a file in the data folder for each language, one text a line; ``{language}`` is replaced.
+        bitext: tab-separated translations, one pair a line, for translation LM: both sides in one sequence.
+        languages: of the text; bitext is used for those that have a file.
+        translation: share of a step's examples that are translations, where there is bitext.
+        alpha: languages are drawn with probability proportional to (number of lines) ** alpha (0.3 in XLM-R).
+        mask: share of sub-words to predict; 80 % of them are masked, 10 % replaced, 10 % left (Devlin et al. 2019).
+        model: the encoder's shape.
+        training: steps (``max_steps``), batch size, learning rate and the rest.
+        seed: of everything random; one pre-training is shared by all seeds of a study.
+    """
+
+    text: str = "text/{language}.txt"
+    bitext: str | None = None
+    languages: tuple[str, ...] = Field(min_length=1)
+    translation: float = Field(0.0, ge=0, le=1)
+    alpha: float = Field(0.3, ge=0, le=1)
+    mask: float = Field(0.15, gt=0, lt=1)
+    model: Architecture = Architecture()
+    training: Training
+    seed: int = 1

@@ -5,26 +5,32 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xstilts import tasks
 from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
-from xstilts.graph import clean as cleaning
-from xstilts.graph.events import Event
 from xstilts.graph.node import Graph, Node, Resources
-from xstilts.graph.run import Summary, run, status
+from xstilts.graph.status import status
 from xstilts.graph.store import Store
+from xstilts.hub import ledger
 from xstilts.model_source import find_model
 from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
 from xstilts.plan import Plan, make_plan
+from xstilts.report.languages import language_tables
 from xstilts.report.results import main_rows, result_rows
 from xstilts.report.table import Table, zero_shot_table
 from xstilts.study import ModelChoice, Study, load_study
 from xstilts.tasks.folder import DataFolder
+
+if TYPE_CHECKING:
+    from xstilts.graph.events import Event
+    from xstilts.graph.run import Summary
+    from xstilts.hub.fetch import Fetched
 
 RECIPES = Path(__file__).parent / "recipes"
 WORKER = (sys.executable, "-m", "xstilts.execute")
@@ -72,10 +78,13 @@ def plan_study(
         tasks.load_file(path)
     study = _placed(read_study(file), model_folders, file)
     check_names(study)
+    _make_pocket_world(data)
     if not data.is_dir():
         raise DataError("no such data folder", where=str(data), hint="name it with --data DIR")
     folder = DataFolder(data.absolute(), stand_ins(study))
-    models = [find_model(name, choice, store.digests.digest) for name, choice in study.models.items()]
+    fetched = ledger.load_ledger(data)
+    choices = {name: fetched.pinned(choice) for name, choice in study.models.items() if not choice.pretrain}
+    models = [find_model(name, choice, store.digests.digest) for name, choice in choices.items()]
     resolved = {resolve_precision(study.precision, device) for device in devices}
     if len(resolved) > 1:
         raise StudyError(
@@ -83,7 +92,29 @@ def plan_study(
             where="precision",
             hint="say it in the study file: precision: fp32",
         )
-    return make_plan(study, folder, models, precision=resolved.pop(), digest=store.digests.digest)
+    planned = make_plan(study, folder, models, precision=resolved.pop(), digest=store.digests.digest)
+    return replace(planned, hub=ledger.origins(fetched, planned.files, study.models, models))
+
+
+def _make_pocket_world(data: Path) -> None:
+    """``--data pocket`` is made where it is not there: a newcomer's first study needs no data."""
+    if data.name == "pocket" and not data.exists():
+        from xstilts.pocket import make_world
+
+        make_world(data)
+
+
+def fetch_study(
+    file: Path, data: Path, say: Callable[[str], None], *, update: bool = False, task_files: Sequence[Path] = ()
+) -> Fetched:
+    """Bring what a study lacks from the hub into the data folder (see ``xstilts.hub.fetch``)."""
+    from xstilts.hub.fetch import fetch
+
+    for path in task_files:
+        tasks.load_file(path)
+    study = read_study(file)
+    check_names(study)
+    return fetch(study, data, say, update=update)
 
 
 def stand_ins(study: Study) -> dict[str, list[Path]]:
@@ -123,9 +154,10 @@ def resources(
 ) -> list[Resources]:
     """One slot a device; the CPU's cores are shared evenly."""
     share = threads or max(1, _cores() // len(devices))
+    every = max(share, min(share * len(devices), _cores()))
     paths = tuple(str(p.resolve()) for p in task_files)
     return [
-        Resources(planned.files, planned.models, device, share, micro_batch_tokens, task_files=paths)
+        Resources(planned.files, planned.models, device, share, every, micro_batch_tokens, task_files=paths)
         for device in devices
     ]
 
@@ -139,6 +171,8 @@ def _cores() -> int:
 
 def run_study(planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]) -> Summary:
     """Record the study in the store and compute what its table still lacks."""
+    from xstilts.graph.run import run  # of all that is here, only this needs workers
+
     store.save_study(planned.study.name, planned.payload())
     wanted = {cell.key for cell in planned.cells}
     return run(planned.graph, store, slots, worker_command=WORKER, listen=listen, wanted=wanted)
@@ -175,6 +209,7 @@ def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
         "input_files": len(planned.files),
         "languages": _languages(planned.graph),
         "left_out": list(planned.left_out),
+        "hub": ledger.notes(planned.hub, *planned.study.models),
         "stand_ins": {key: list(names) for key, names in planned.study.data.files.items()},
         "titles": [{"key": n.key, "title": n.title, "state": states[n.key]} for n in planned.graph],
     }
@@ -207,20 +242,33 @@ def rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
     return result_rows(store, study)
 
 
-def tables(store: Store, study: str | None = None) -> list[Table]:
-    """The zero-shot tables of each study: one for each model and split that has scores."""
+def tables(store: Store, study: str | None = None, by_language: bool | None = None) -> list[Table]:
+    """The zero-shot tables of each study: one for each model and split that has scores.
+
+    ``by_language`` adds those by language; by default where the study declares distances, which is what they show.
+    """
     found = []
     for name, payload in _studies(store, study).items():
         scored = main_rows(store, name)
         for model in payload["study"]["models"]:
             for split in ("test", "dev"):
                 if any(r["model"] == model and r["split"] == split for r in scored):
-                    found.append(zero_shot_table(scored, payload["study"], model, split, payload.get("targets")))
+                    table = zero_shot_table(scored, payload["study"], model, split, payload.get("targets"))
+                    from_hub = ledger.notes(payload.get("hub", {}), model)
+                    found.append(replace(table, notes=(*table.notes, *from_hub)))
+                    if by_language or (by_language is None and _declares_distances(payload["study"])):
+                        found += language_tables(scored, payload["study"], model, split)
     return found
+
+
+def _declares_distances(study: Mapping[str, Any]) -> bool:
+    return any(of["distance"] is not None for of in study.get("own_languages", {}).values())
 
 
 def clean_store(store: Store, node: str | None, remove: bool) -> list[dict[str, Any]]:
     """What may be removed (and is, with ``remove``): see ``xstilts.graph.clean``."""
+    from xstilts.graph import clean as cleaning
+
     items = cleaning.removable(store) if node is None else cleaning.removable_node(store, node)
     if remove:
         cleaning.remove(store, items)

@@ -99,6 +99,11 @@ def language(code: str) -> Language:
     raise MissingNameError("language", code, LANGUAGES)
 
 
+def private_use(code: str) -> bool:
+    """Whether ISO 639 leaves this code to private use (qaa to qtz): constructed languages have such codes."""
+    return len(code) == 3 and "qaa" <= code <= "qtz"
+
+
 def codes(text: str) -> tuple[str, ...]:
     """The codes in a space-separated text, each known."""
     return tuple(language(code).code for code in text.split())

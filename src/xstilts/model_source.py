@@ -26,7 +26,8 @@ TOKENIZER_FILES = (
     "merges.txt",
 )
 """Every file that decides how words are cut: part of a model's identity, downloaded and exported."""
-_IDENTITY_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+IDENTITY_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+"""What is downloaded of a model, and what its identity is made of."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ModelSource:
         family: ``model_type`` of its configuration.
         num_layers: transformer layers.
         note: shown under tables.
+        revision: the commit on the hub; empty for a folder.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ModelSource:
     family: str
     num_layers: int
     note: str = ""
+    revision: str = ""
 
 
 def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) -> ModelSource:
@@ -76,12 +79,13 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
     layers = config.get("num_hidden_layers") or config.get("num_layers") or config.get("n_layers")
     if not isinstance(layers, int):
         raise ModelError(f"{folder / 'config.json'} does not say how many layers there are", where=where)
-    return ModelSource(name, folder.resolve(), identity, str(config.get("model_type")), layers, choice.note)
+    revision = folder.name if choice.id is not None else ""  # the hub's cache names a snapshot by its commit
+    return ModelSource(name, folder.resolve(), identity, str(config.get("model_type")), layers, choice.note, revision)
 
 
 def identity_of(folder: Path, digest: Callable[[Path], str]) -> str:
     """Sha-256 over the digests of a folder's configuration, weights and tokenizer; the place does not count."""
-    files = sorted({p for pattern in _IDENTITY_FILES for p in folder.glob(pattern) if p.is_file()})
+    files = sorted({p for pattern in IDENTITY_FILES for p in folder.glob(pattern) if p.is_file()})
     return sha256_text(canonical({p.name: digest(p) for p in files}))
 
 
@@ -90,7 +94,7 @@ def _from_hub(name: str, choice: ModelChoice) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(choice.id), revision=choice.revision, allow_patterns=list(_IDENTITY_FILES)))
+        return Path(snapshot_download(str(choice.id), revision=choice.revision, allow_patterns=list(IDENTITY_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"cannot get {choice.id!r}{f' at {choice.revision}' if choice.revision else ''} from the hub: "

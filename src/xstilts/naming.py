@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xstilts.errors import MissingNameError, StudyError
+from xstilts.languages import private_use
 from xstilts.study import Study
 from xstilts.task_types import Classification, Tagging
 from xstilts.tasks import intermediate, load, names
@@ -32,6 +33,7 @@ def check_names(study: Study) -> None:
                 f"{choice.intermediate} has no training rows, so it cannot be an intermediate task",
                 where=f"arms.{arm}.intermediate",
             )
+    _check_mlqa(study)
     by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
     for section, values in by_task.items():
         for key in values if isinstance(values, dict) else ():
@@ -48,10 +50,23 @@ def check_names(study: Study) -> None:
                 hint=f"splits: {', '.join(load(task).files)}",
             )
     if not isinstance(study.languages, str):
-        known = sorted({language for t in target_names for language in load(t).languages})
+        known = sorted({language for t in target_names for language in load(t).languages} | study.own_languages.keys())
         for language in study.languages:
             if language not in known:
                 raise MissingNameError("language", language, known, where="languages")
+
+
+def _check_mlqa(study: Study) -> None:
+    """MLQA's scorer knows the articles and words of its own languages; constructed ones have no articles."""
+    if "mlqa" not in study.targets:
+        return
+    without = [code for code in study.own_languages if code not in load("mlqa").languages and not private_use(code)]
+    if without:
+        raise StudyError(
+            f"MLQA's official scorer has no rule for {', '.join(without)}",
+            where="own_languages",
+            hint="leave mlqa out, or give a constructed language a code from qaa to qtz",
+        )
 
 
 def _check_labels(target: Task) -> None:

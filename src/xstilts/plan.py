@@ -1,7 +1,7 @@
 """A study becomes nodes: the specs and keys of every kind, before anything is computed and without torch.
 
-train (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve -> calibrate -> score. Whatever can
-change a result is in a spec; what people call things is in labels; where files lie is beside the graph.
+[pretrain ->] train (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve -> calibrate -> score.
+Whatever can change a result is in a spec; what people call things is in labels; where files lie is beside the graph.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import DataError
 from xstilts.graph.node import Graph, Node
+from xstilts.hyperparameters import Pretraining
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.study import Study
+from xstilts.study_files import StudyFiles
 from xstilts.task_types import Retrieval
-from xstilts.tasks import load, outside_digest, targets
+from xstilts.tasks import load, outside_digest
 from xstilts.tasks.folder import DataFolder
 from xstilts.tasks.task import Task
 
-FileEntry = dict[str, str]
 FIXED_LAYER_SHARE = 14 / 24
 """The layer of jiant and of XTREME's Tatoeba script for 24-layer models, as a share (FACTS 2.4)."""
 
@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The graph of a study, its table, where inputs lie, and what was left out and why."""
+    """The graph of a study, its table, where inputs lie, what was left out and why, and what came from the hub."""
 
     study: Study
     graph: Graph
@@ -51,6 +51,7 @@ class Plan:
     models: dict[str, str]
     precision: str
     left_out: tuple[dict[str, str], ...] = ()
+    hub: dict[str, Any] = field(default_factory=dict)
 
     def payload(self) -> dict[str, Any]:
         """What the store records of a study: enough to show its table without the study file."""
@@ -60,6 +61,7 @@ class Plan:
             "cells": [asdict(c) for c in self.cells],
             "precision": self.precision,
             "left_out": list(self.left_out),
+            "hub": self.hub,
             "targets": {
                 t.name: {"group": t.group, "languages": list(t.languages)} for t in map(load, self.study.targets)
             },
@@ -88,53 +90,85 @@ def make_plan(
         DataError: files that the study needs are not there.
     """
     check_names(study)
-    return _Planner(study, data, precision, digest).plan(list(models))
+    return _Planner(study, StudyFiles(study, data, digest), precision).plan(list(models))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The model that a training or an evaluation starts from: a base model (in the spec) or a node (a parent)."""
+
+    spec: dict[str, Any]
+    parents: dict[str, str]
+    num_layers: int
 
 
 @dataclass
 class _Planner:
     study: Study
-    data: DataFolder
+    files: StudyFiles
     precision: str
-    digest: Callable[[Path], str]
     nodes: dict[str, Node] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-    left_out: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
 
     def plan(self, models: list[ModelSource]) -> Plan:
-        self._entries = cache(self._read_entries)
-        self._languages = cache(self._find_languages)
-        self._overlaps = cache(self._find_overlaps)
-        for model in models:
+        starts = {m.name: _Start({"model": m.identity}, {}, m.num_layers) for m in models}
+        for name, model in self.study.models.items():
+            start = self._pretrained(name, model.pretrain) if model.pretrain else starts[name]
             for arm, choice in self.study.arms.items():
                 for seed in self.study.seeds:
-                    self._arm(model, arm, choice.intermediate, seed)
+                    self._arm(name, start, arm, choice.intermediate, seed)
         graph = Graph(self.study.name, tuple(self.nodes.values()))
         where = {m.identity: str(m.folder) for m in models}
-        return Plan(
-            self.study, graph, tuple(self.cells), self.files, where, self.precision, tuple(self.left_out.values())
-        )
+        left_out = tuple(self.files.left_out.values())
+        return Plan(self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out)
 
-    def _arm(self, model: ModelSource, arm: str, task: str | None, seed: int) -> None:
-        labels = {"model": model.name, "arm": arm, "seed": seed}
-        start: tuple[dict[str, Any], dict[str, str]] = ({"model": model.identity}, {})
+    def _pretrained(self, name: str, settings: Pretraining) -> _Start:
+        """A model made from scratch: one node, shared by all arms and seeds."""
+        text, missing = {}, []
+        for language in settings.languages:
+            text[language] = self.files.text(settings.text, language)
+            missing += [language] if text[language] is None else []
+        if missing:
+            raise DataError(
+                f"no text for {', '.join(missing)}; looked for {settings.text}",
+                where=str(self.files.data.root),
+                hint=f"models.{name}.pretrain says which files and which languages",
+            )
+        found = {lang: self.files.text(settings.bitext, lang) for lang in settings.languages} if settings.bitext else {}
+        bitext = {lang: entry for lang, entry in found.items() if entry is not None}
+        if settings.translation and not bitext:
+            raise DataError(
+                f"a share of translations is asked for, but there is no bitext; looked for {settings.bitext}",
+                where=str(self.files.data.root),
+                hint=f"models.{name}.pretrain.bitext names the files, translation: 0 does without",
+            )
+        spec = {
+            "text": text,
+            "bitext": bitext,
+            "settings": settings.model_dump(mode="json", exclude={"text", "bitext"}),
+            "precision": self.precision,
+            "tokenizers": _tokenizers(),
+        }
+        node = self._add("pretrain", spec, {}, {"model": name, "task": "masked LM"})
+        return _Start({}, {"model": node.key}, settings.model.num_layers)
+
+    def _arm(self, model: str, start: _Start, arm: str, task: str | None, seed: int) -> None:
+        labels = {"model": model, "arm": arm, "seed": seed}
         if task is not None:
-            start = ({}, {"model": self._train(load(task), "intermediate", start, labels).key})
+            trained = self._train(load(task), "intermediate", start, labels)
+            start = _Start({}, {"model": trained.key}, start.num_layers)
         else:
             labels = {**labels, "seed": None}
-        trained = [load(t) for t in self.study.targets if load(t).trains_on is not None]
-        retrieved = [load(t) for t in self.study.targets if load(t).trains_on is None]
-        for target in trained:
-            self._trained_target(target, start, {**labels, "seed": seed}, seed)
-        if retrieved:
-            self._retrieved_targets(retrieved, start, labels, model, seed)
+        targets = [load(t) for t in self.study.targets]
+        for target in targets:
+            if target.trains_on is not None:
+                self._trained_target(target, start, {**labels, "seed": seed}, seed)
+        if retrieved := [t for t in targets if t.trains_on is None]:
+            self._retrieved_targets(retrieved, start, labels, seed)
 
-    def _trained_target(
-        self, target: Task, start: tuple[dict[str, Any], dict[str, str]], labels: dict[str, Any], seed: int
-    ) -> None:
+    def _trained_target(self, target: Task, start: _Start, labels: dict[str, Any], seed: int) -> None:
         tuned = self._train(target, "target", start, labels)
-        for split in self._splits(target):
+        for split in self.files.splits(target):
             predict = self._add(
                 "predict",
                 {**self._evaluation(target, split), "rows": self.study.limits.evaluation_rows},
@@ -143,90 +177,61 @@ class _Planner:
             )
             self._score(target, split, {"predictions": predict.key}, labels, seed)
 
-    def _retrieved_targets(
-        self,
-        found: list[Task],
-        start: tuple[dict[str, Any], dict[str, str]],
-        labels: dict[str, Any],
-        model: ModelSource,
-        seed: int,
-    ) -> None:
-        base, parents = start
-        every = {"layers": list(range(model.num_layers + 1)), "poolings": list(self.study.retrieval.poolings)}
-        calibration = self._calibration(every, start, labels, model)
+    def _retrieved_targets(self, found: list[Task], start: _Start, labels: dict[str, Any], seed: int) -> None:
+        every = {"layers": list(range(start.num_layers + 1)), "poolings": list(self.study.retrieval.poolings)}
+        calibration = self._calibration(every, start, labels)
         for target in found:
-            for split in self._splits(target):
-                spec = {**base, **self._evaluation(target, split), **every}
-                roles = dict(parents)
+            for split in self.files.splits(target):
+                spec = {**start.spec, **self._evaluation(target, split), **every}
+                roles = dict(start.parents)
                 if target.type == Retrieval("mined") and split == "test":
                     spec |= {"layers": "calibrated", "poolings": "calibrated"}
                     roles["calibration"] = calibration.key
                 node = self._add("retrieve", spec, roles, {**labels, "task": target.name, "split": split})
                 self._score(target, split, {"predictions": node.key, "calibration": calibration.key}, labels, seed)
 
-    def _calibration(
-        self,
-        every: dict[str, Any],
-        start: tuple[dict[str, Any], dict[str, str]],
-        labels: dict[str, Any],
-        model: ModelSource,
-    ) -> Node:
+    def _calibration(self, every: dict[str, Any], start: _Start, labels: dict[str, Any]) -> Node:
         """The layer and the thresholds, from all BUCC dev pairs in the data folder: whatever targets, languages and splits a
         study reports, so that the same model gets the same layer."""
-        base, parents = start
-        bucc, sweeps, gold = load("bucc2018"), {}, {}
-        if self.study.retrieval.layer_from == "bucc_dev":
-            there = [lang for lang in bucc.languages if self.data.files(bucc, "dev", lang)]
-            gold = {
-                lang: self._entries(bucc.name, "dev", lang, True) for lang in there if self._has_gold(bucc, "dev", lang)
-            }
+        bucc, sweeps = load("bucc2018"), {}
+        gold = self.files.bucc_gold() if self.study.retrieval.layer_from == "bucc_dev" else {}
         if gold:
-            spec = {**base, **self._evaluation(bucc, "dev", tuple(gold)), **every}
-            sweeps["bucc_dev"] = self._add("retrieve", spec, parents, {**labels, "task": bucc.name, "split": "dev"})
+            spec = {**start.spec, **self._evaluation(bucc, "dev", tuple(gold)), **every}
+            shown = {**labels, "task": bucc.name, "split": "dev"}
+            sweeps["bucc_dev"] = self._add("retrieve", spec, start.parents, shown)
         spec = {
             "gold": gold,
-            "fixed_layer": round(FIXED_LAYER_SHARE * model.num_layers),
+            "fixed_layer": round(FIXED_LAYER_SHARE * start.num_layers),
             "pooling": self.study.retrieval.pooling,
         }
         roles = {role: node.key for role, node in sweeps.items()}
         return self._add("calibrate", spec, roles, {**labels, "task": "retrieval layer"})
 
-    def _train(
-        self, task: Task, role: str, start: tuple[dict[str, Any], dict[str, str]], labels: dict[str, Any]
-    ) -> Node:
+    def _train(self, task: Task, role: str, start: _Start, labels: dict[str, Any]) -> Node:
         """Training of ``task`` from ``start`` (a base model or a parent node), on the rows of the task it trains on."""
         rows_of, source = load(str(task.trains_on)), self.study.source
         settings = self.study.training_of(task.name, role, task.training)
         split = "train"
         spec: dict[str, Any] = {
-            **start[0],
+            **start.spec,
             "task": rows_of.name,
             "source": source,
-            **self._needed(rows_of, split, source),
+            **self.files.needed(rows_of.name, split, source),
             "rows": self.study.train_rows_of(task.name, role),
             "training": settings.model_dump(mode="json"),
             "encoding": self.study.encoding_of(task.name, role, task.encoding).model_dump(mode="json"),
             "precision": self.precision,
             "seed": labels["seed"],
             "tokenizers": _tokenizers(),
-            "overlap": self._overlaps(rows_of.name) if self.study.data.drop_overlap else [],
+            "overlap": self.files.overlaps(rows_of.name) if self.study.data.drop_overlap else [],
         }
         if settings.selection == "dev":
-            spec["dev"] = {"task": task.name, **self._dev(task, role)}
-        return self._add("train", spec, start[1], {**labels, "task": task.name, "role": role})
-
-    def _dev(self, task: Task, role: str) -> dict[str, Any]:
-        if not self.data.files(task, "dev", self.study.source):
-            raise DataError(
-                f"{task.name} has no {self.study.source} dev rows to choose the checkpoint on",
-                where=str(self.data.root),
-                hint=f"add them, or say in the study file: training: {{{task.name}: {{selection: last}}}}",
-            )
-        return self._entries(task.name, "dev", self.study.source, True)
+            spec["dev"] = {"task": task.name, **self.files.dev(task)}
+        return self._add("train", spec, start.parents, {**labels, "task": task.name, "role": role})
 
     def _score(self, target: Task, split: str, parents: dict[str, str], labels: dict[str, Any], seed: int) -> None:
         cut = self.study.limits.evaluation_rows if target.trains_on is not None else None
-        spec = {"task": target.name, "split": split, "languages": self._gold(target.name, split), "rows": cut}
+        spec = {"task": target.name, "split": split, "languages": self.files.gold(target.name, split), "rows": cut}
         node = self._add("score", spec, parents, {**labels, "task": target.name, "split": split})
         self.cells.append(Cell(labels["model"], labels["arm"], target.name, split, seed, node.key))
 
@@ -236,92 +241,13 @@ class _Planner:
             "task": target.name,
             "split": split,
             "languages": {
-                language: self._entries(target.name, split, language, False)
-                for language in (self._languages(target.name, split) if languages is None else languages)
+                language: self.files.entries(target.name, split, language, False)
+                for language in (self.files.languages(target.name, split) if languages is None else languages)
             },
             "encoding": encoding.model_dump(mode="json"),
             "precision": self.precision,
             "tokenizers": _tokenizers(),
         }
-
-    def _gold(self, target: str, split: str) -> dict[str, Any]:
-        return {lang: self._entries(target, split, lang, True) for lang in self._languages(target, split)}
-
-    def _splits(self, target: Task) -> list[str]:
-        return [s for s in self.study.splits if s in target.files and self._languages(target.name, s)]
-
-    def _find_languages(self, name: str, split: str) -> tuple[str, ...]:
-        """The languages of a target that are evaluated, by the study's rule; test rows that must be there are demanded."""
-        task, wish = load(name), self.study.languages
-        there = [lang for lang in task.languages if self.data.files(task, split, lang)]
-        wanted = list(task.languages) if isinstance(wish, str) else [lang for lang in wish if lang in task.languages]
-        only_some = wish in ("available", "with_gold") or split != "test"
-        missing = [lang for lang in wanted if lang not in there]
-        if missing and (not only_some or not any(self.data.languages(task, s) for s in task.files if s != "train")):
-            raise DataError(
-                f"{name} has no {split} files for {', '.join(missing)}; looked for "
-                f"{' or '.join(self.data.missing(task, split, missing[0]))}",
-                where=str(self.data.root),
-                hint=f"get them: {task.fetch}\n  or evaluate what is there, in the study file: languages: available",
-            )
-        for lang in missing:
-            self._leave_out(name, split, lang, "no file")
-        for lang in () if isinstance(wish, str) else (lang for lang in wish if lang not in task.languages):
-            self._leave_out(name, split, lang, "not one of its languages")
-        found = [lang for lang in wanted if lang in there]
-        if wish == "with_gold":
-            for lang in [lang for lang in found if not self._has_gold(task, split, lang)]:
-                self._leave_out(name, split, lang, "no gold")
-                found.remove(lang)
-        return tuple(found)
-
-    def _leave_out(self, target: str, split: str, language: str, reason: str) -> None:
-        key = {"target": target, "split": split, "language": language, "reason": reason}
-        self.left_out[target, f"{split}-{language}"] = key
-
-    def _has_gold(self, task: Task, split: str, language: str) -> bool:
-        if self.data.gold_files(task, split, language):
-            return True
-        first = next(iter(task.read(self.data.files(task, split, language), language)), None)
-        return first is not None and task.type.gold(first) is not None
-
-    def _find_overlaps(self, rows_of: str) -> list[dict[str, Any]]:
-        """Test files in the source language whose rows must not be trained on: same shape, any target of the study.
-
-        In XTREME's order, whatever the study's: the order in which targets are listed must not change a key.
-        """
-        found, order = [], [t.name for t in targets()]
-        for target in sorted(map(load, self.study.targets), key=lambda t: ([*order, t.name].index(t.name), t.name)):
-            same = type(target.type) is type(load(rows_of).type)
-            if same and self.data.files(target, "test", self.study.source):
-                found.append({"task": target.name, **self._entries(target.name, "test", self.study.source, False)})
-        return found
-
-    def _needed(self, task: Task, split: str, language: str) -> dict[str, Any]:
-        if not self.data.files(task, split, language):
-            raise DataError(
-                f"{task.name} has no {language} {split} files; looked for "
-                f"{' or '.join(self.data.missing(task, split, language))}",
-                where=str(self.data.root),
-                hint=f"get them: {task.fetch}\n  or point the study at a stand-in: data: {{files: "
-                f"{{{task.name}.{split}: FILE}}}}",
-            )
-        return self._entries(task.name, split, language, True)
-
-    def _read_entries(self, task: str, split: str, language: str, gold: bool) -> dict[str, Any]:
-        """Names and digests of the files of one split and language; identity is content, never the place."""
-        texts = self.data.files(load(task), split, language)
-        if not gold and load(task).group == "retrieval":
-            texts = texts[:2]  # BUCC's third file is its gold: mining must not depend on it
-        entries = {"files": [self._entry(p) for p in texts]}
-        if gold:
-            entries["gold"] = [self._entry(p) for p in self.data.gold_files(load(task), split, language)]
-        return entries
-
-    def _entry(self, path: Path) -> FileEntry:
-        sha256 = self.digest(path)
-        self.files[sha256] = str(path)
-        return {"name": path.name, "sha256": sha256}
 
     def _add(self, kind: str, spec: dict[str, Any], parents: dict[str, str], labels: dict[str, Any]) -> Node:
         used = [spec, spec.get("dev", {}), *spec.get("overlap", ())]
@@ -335,4 +261,6 @@ class _Planner:
 @cache
 def _tokenizers() -> str:
     """Major and minor version of the tokenizers library: another one may cut words differently."""
+    from importlib.metadata import version  # slow to import
+
     return ".".join(version("tokenizers").split(".")[:2])

@@ -32,6 +32,10 @@ STATUSES = {
 }
 
 
+CHANCE = "chance"
+"""Name of the row that says what guessing would score, on the scale of the main score."""
+
+
 class Scored(NamedTuple):
     """One language at one layer and pooling."""
 
@@ -148,7 +152,8 @@ def _score_examples(
     answers = [task.type.answer(o) for o in outputs]
     scores = task.metric(golds, answers, language)
     status = verdict(task, golds, answers, scores)
-    return [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
+    rows = [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
+    return [*rows, _row(task, language, CHANCE, chance(task, golds, language), len(golds), status="ok")]
 
 
 def _score_retrieval(
@@ -179,6 +184,8 @@ def _retrieval_rows(
     best = _best_place(swept, task.main_score[0])
     rows = []
     for language, found in swept.items():
+        if found:
+            rows.append(_row(task, language, CHANCE, 100 / found[0].rows, found[0].rows, status="ok"))
         for at in found:
             names = ["curve"]
             if (at.layer, at.pooling) == (calibration["layer"], calibration["pooling"]):
@@ -242,6 +249,20 @@ def _row(task: Task, language: str, metric: str | None, value: float | None, cou
         "status": status,
         "main": metric in task.main_score,
     }
+
+
+def chance(task: Task, golds: Sequence[Any], language: str) -> float:
+    """What the main score gives to one constant answer: the most frequent gold (tags: the most frequent tag; spans: none)."""
+    match task.type.name:
+        case "span":
+            constant: list[Any] = [""] * len(golds)
+        case "tagging":
+            ((tag, _),) = Counter(tag for tags in golds for tag in tags).most_common(1)
+            constant = [(tag,) * len(tags) for tags in golds]
+        case _:
+            constant = [Counter(golds).most_common(1)[0][0]] * len(golds)
+    scores = task.metric(golds, constant, language)
+    return xtreme.mean(scores[name] for name in task.main_score)
 
 
 def verdict(

@@ -13,29 +13,48 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from xstilts.errors import StudyError, nearest
-from xstilts.hyperparameters import Encoding, Frozen, Training
+from xstilts.hyperparameters import Architecture, Encoding, Frozen, Pretraining, Training
 
 Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]
 Pooling = Literal["mean", "first"]
 _M = TypeVar("_M", bound=Frozen)
 Rows = Annotated[int, Field(ge=1)]
+Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 FileList = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 
 
 class ModelChoice(Frozen):
-    """A Hugging Face encoder: a folder (``path``) or a hub id with its revision. ``note`` is shown under the table."""
+    """A Hugging Face encoder: a folder (``path``), a hub id with its revision, or one made from scratch (``pretrain``).
+
+    ``note`` is shown under the table.
+    """
 
     path: str | None = None
     id: str | None = None
     revision: str | None = None
+    pretrain: Pretraining | None = None
     note: str = ""
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelChoice:
-        if (self.path is None) == (self.id is None):
-            raise ValueError("give either 'path' (a folder) or 'id' (a hub id), not both and not neither")
+        if sum(source is not None for source in (self.path, self.id, self.pretrain)) != 1:
+            raise ValueError(
+                "give one of 'path' (a folder), 'id' (a hub id) and 'pretrain' (made from scratch), not several"
+            )
         return self
+
+
+class OwnLanguage(Frozen):
+    """A language of one's own data: a code beyond XTREME's 40, or one of the 40 that means another language here.
+
+    ``distance`` from the source language, in whatever measure, orders the table by language.
+    """
+
+    name: str
+    family: str = ""
+    script: str = ""
+    distance: float | None = Field(None, ge=0)
 
 
 class Arm(Frozen):
@@ -85,9 +104,11 @@ class RetrievalChoice(Frozen):
 
 
 class Study(Frozen):
-    """Everything a study is. ``training`` and ``encoding`` override a task's defaults.
+    """Everything a study is.
 
-    Their keys are a task's name, or ``intermediate`` or ``target`` for all tasks in that role; the task's name wins.
+    ``own_languages`` join the languages of every target that has files for them. ``training`` and ``encoding`` override a
+    task's defaults. Their keys are a task's name, or ``intermediate`` or ``target`` for all tasks in that role; the task's
+    name wins.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -96,6 +117,7 @@ class Study(Frozen):
     arms: dict[str, Arm] = Field(min_length=1)
     targets: tuple[str, ...] = Field(min_length=1)
     languages: Languages | tuple[str, ...] = "all"
+    own_languages: dict[Code, OwnLanguage] = Field(default_factory=dict)
     splits: tuple[Literal["dev", "test"], ...] = ("dev", "test")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     source: str = "en"
@@ -197,11 +219,15 @@ def _fields_at(path: list[str]) -> list[str]:
     sections: dict[str, type[Frozen]] = {
         "models": ModelChoice,
         "arms": Arm,
+        "own_languages": OwnLanguage,
         "data": Data,
         "limits": Limits,
         "retrieval": RetrievalChoice,
     }
-    model = sections[path[0]] if path and path[0] in sections else Study
+    inner: dict[str, type[Frozen]] = {"pretrain": Pretraining, "model": Architecture, "training": Training}
+    model: type[Frozen] = sections[path[0]] if path and path[0] in sections else Study
+    for name in path[2:] if model is ModelChoice else ():  # models.NAME.pretrain.training
+        model = inner.get(name, model)
     return list(model.model_fields)
 
 

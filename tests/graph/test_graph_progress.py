@@ -71,3 +71,16 @@ def test_the_forecast_is_the_mean_of_each_kind_over_the_slots() -> None:
     assert predict.parents == {"from0": train.key}
     schedule.finish(0, predict, 10.0)
     assert schedule.eta_seconds() == (2 * 30 + 2 * 10 + 3 * 20) / 2
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_damaged_checkpoint_is_said_once_whatever_the_form(terminal: bool) -> None:
+    out = io.StringIO()
+    note = {"resumed at": "step 11", "damaged": "step-00000012/weights.safetensors"}
+    with Display(Console(file=out, force_terminal=terminal, width=100), 9) as show:
+        for step in (11, 12):
+            show(NodeProgress(3, 9, None, node("train", "t"), 0, step, 500, "steps", note))
+    assert (
+        out.getvalue().count("warning: train t: 11/500 steps, resumed at step 11, damaged step-00000012/weights") == 1
+    )
+    assert out.getvalue().count("warning") == 1

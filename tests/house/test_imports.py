@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_world import fake_model, nine_targets, tiny_data
+
 SOURCE = Path(__file__).parents[2] / "src" / "xstilts"
 
 # A module imports from the lines above its own, and from its own package; neighbours on a line do not see each other.
@@ -23,12 +25,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("calibration", "model_source", "naming"),
     ("inputs",),
     ("rows",),
-    ("checking", "submission", "scoring", "plan", "report"),
+    ("study_files",),
+    ("checking", "hub", "pocket", "submission", "scoring", "plan", "report"),
     ("batching",),
     ("models",),
     ("training", "inference"),
     ("execute",),
-    ("catalogue", "journey"),
+    ("catalogue", "journey", "own_text"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -89,25 +92,45 @@ def loaded_by(code: str) -> tuple[set[str], str]:
     return set(done.stderr.splitlines()[-1].split()), done.stdout
 
 
+def verb(*arguments: str) -> str:
+    """Code that runs one verb of the command line and fails when it does."""
+    return f"""
+import sys
+from xstilts.cli import main
+sys.argv = {["xstilts", *arguments]!r}
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
 @pytest.mark.parametrize(
     "module", ["xstilts.cli", "xstilts.journey", "xstilts.submission", "xstilts.checking", "xstilts.report.table"]
 )
 def test_starts_without_torch(module: str) -> None:
     loaded, _ = loaded_by(f"import {module}")
     assert "xstilts" in loaded
-    assert not loaded & {"torch", "transformers", "ray", "faiss"}
+    assert not loaded & {"torch", "transformers", "ray", "faiss", "tokenizers", "psutil"}
+
+
+def test_help_loads_the_command_line_only() -> None:
+    loaded, printed = loaded_by(verb("--help"))
+    assert "score" in printed
+    assert not loaded & {"numpy", "tokenizers", "psutil", "yaml"}
+
+
+def test_a_plan_is_made_without_arrays_and_words(tmp_path: Path) -> None:
+    fake_model(tmp_path / "model")
+    study = {"name": "s", "models": {"m": {"path": "model"}}, "arms": {"none": {}}, "targets": nine_targets()}
+    (tmp_path / "s.yaml").write_text(json.dumps({**study, "precision": "fp32"}))
+    planning = verb("plan", str(tmp_path / "s.yaml"), "--data", str(tiny_data()), "--store", str(tmp_path / "store"))
+    loaded, printed = loaded_by(planning)
+    assert "score" in printed
+    assert not loaded & {"torch", "transformers", "numpy", "tokenizers", "psutil"}
 
 
 def test_tasks_are_listed_without_torch() -> None:
-    code = """
-import sys
-from xstilts.cli import main
-sys.argv = ["xstilts", "tasks", "--json", "-"]
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-"""
-    loaded, printed = loaded_by(code)
+    loaded, printed = loaded_by(verb("tasks", "--json", "-"))
     assert "torch" not in loaded
     assert "xnli" in json.dumps(json.loads(printed))

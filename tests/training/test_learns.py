@@ -11,7 +11,7 @@ from toys import SHAPES, Toy, toy, xlmr_folder
 from xstilts.hyperparameters import Training
 from xstilts.inference.predict import predict
 from xstilts.models.model import Model
-from xstilts.training import TrainingSummary, train
+from xstilts.training import TaskCourse, TrainingSummary, train
 
 SETTINGS = Training(learning_rate=1e-2, batch_size=16, epochs=4, weight_decay=0.0)
 
@@ -25,10 +25,7 @@ def accuracy(model: Any, of: Toy) -> float:
 def learn(model: Any, task: Toy, settings: Training, log: Path, dev: Toy, tokens: int = 256) -> TrainingSummary:
     return train(
         model,
-        task.type,
-        task.type.encode(task.examples, model.tokenizer, task.encoding),
-        settings,
-        seed=1,
+        TaskCourse(task.type, task.type.encode(task.examples, model.tokenizer, task.encoding), settings, 1),
         micro_batch_tokens=tokens,
         dev=lambda: accuracy(model, dev),
         progress=lambda *_, **__: None,

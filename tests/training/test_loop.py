@@ -15,8 +15,7 @@ from toys import SHAPES, Toy, ToyModel, toy
 from xstilts.batching import Batch
 from xstilts.errors import TrainingError
 from xstilts.hyperparameters import Training
-from xstilts.training import TrainingSummary, train
-from xstilts.training.steps import Steps
+from xstilts.training import TaskCourse, TrainingSummary, train
 
 FAST = Training(learning_rate=5e-3, batch_size=16, epochs=1, selection="last")
 
@@ -34,10 +33,7 @@ def run(
     features = task.type.encode(task.examples, model.tokenizer, task.encoding)
     return train(
         model,  # type: ignore[arg-type]  # has all that training asks of a Model
-        task.type,
-        features,
-        settings,
-        seed=seed,
+        TaskCourse(task.type, features, settings, seed),
         micro_batch_tokens=tokens,
         dev=dev,
         progress=lambda *_, **__: None,
@@ -98,7 +94,7 @@ def test_an_epoch_shows_every_example_once_and_its_last_step_is_short() -> None:
     task = toy("span", 50)
     model = task.model()
     features = task.type.encode(task.examples, model.tokenizer, task.encoding)
-    steps = Steps(features, FAST.model_copy(update={"epochs": 2.0}), 5)
+    steps = TaskCourse(task.type, features, FAST.model_copy(update={"epochs": 2.0}), 5)
     assert (steps.per_epoch, steps.total) == (4, 8)
     sizes, orders = [], []
     for epoch in range(2):
@@ -229,10 +225,7 @@ def test_log_progress_and_summary_agree(tmp_path: Path) -> None:
     features = task.type.encode(task.examples, model.tokenizer, task.encoding)
     summary = train(
         model,
-        task.type,
-        features,
-        FAST.model_copy(update={"epochs": 2, "warmup": 0.25}),
-        seed=1,
+        TaskCourse(task.type, features, FAST.model_copy(update={"epochs": 2, "warmup": 0.25}), 1),
         micro_batch_tokens=512,
         dev=None,
         progress=lambda done, total, unit, **more: shown.append((done, total, unit, more["loss"])),

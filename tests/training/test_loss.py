@@ -16,7 +16,7 @@ from toys import SHAPES, Toy, toy, word_tokenizer
 from xstilts.batching import gather, micro_batches, ranges
 from xstilts.errors import TrainingError
 from xstilts.task_types import Features, Retrieval
-from xstilts.training.loss import num_items, summed_loss
+from xstilts.training.loss import num_items, summed_loss, targets_of
 
 CPU = torch.device("cpu")
 TOYS = {shape: toy(shape, 12) for shape in SHAPES}
@@ -32,7 +32,8 @@ def loss_of(task: Toy, features: Features, sequences: Any, logits: Tensor) -> Te
     """The summed loss of some sequences when ``logits`` (of all read positions) came out."""
     counts = np.diff(features.read_offsets)[sequences]
     rows = torch.from_numpy(ranges(features.read_offsets[sequences], counts))
-    return summed_loss(task.type, features, gather(features, sequences, CPU), logits[rows])
+    targets = targets_of(task.type, features, sequences, CPU)
+    return summed_loss(task.type, gather(features, sequences, CPU), logits[rows], targets)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -22,7 +22,8 @@ class Item:
     """One thing that may go.
 
     Args:
-        what: ``work`` (a dead attempt), ``failure``, ``node``, or ``rest`` (what a killed process left half-removed).
+        what: ``work`` (a dead attempt, or the checkpoints it left), ``failure``, ``node``, or ``rest`` (what a killed
+            process left half-removed).
         key: of the node; empty for a rest.
         path: the folder or file.
         bytes: its size.
@@ -104,7 +105,10 @@ def _reached(store: Store) -> set[str]:
 
 
 def _dead_work(store: Store) -> Iterator[Item]:
-    return (_work(store, key, "its driver is dead") for key in store.claims() if not is_running(store, key))
+    for key in store.claims():
+        if not is_running(store, key):
+            kept = store.has_checkpoints(key)
+            yield _work(store, key, "checkpoints of an unfinished training" if kept else "its driver is dead")
 
 
 def _failures(store: Store, keys: Iterable[str]) -> Iterator[Item]:

@@ -11,7 +11,8 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,31 @@ def digest_file(path: Path | str) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def settle(path: Path) -> dict[str, Any]:
+    """Flush a written file to the disk; its ``sha256`` and ``bytes``."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return {"sha256": digest_file(path), "bytes": path.stat().st_size}
+
+
+def regular_files(folder: Path, reserved: Collection[str]) -> list[str]:
+    """Relative names of the files under ``folder``, sorted.
+
+    Raises:
+        StoreError: one is a link or a device, or has a ``reserved`` name.
+    """
+    names = []
+    for path in folder.rglob("*"):
+        mode, name = path.lstat().st_mode, path.relative_to(folder).as_posix()
+        if name in reserved:
+            raise StoreError("an output has a name that belongs to the store", where=name)
+        if stat.S_ISREG(mode):
+            names.append(name)
+        elif not stat.S_ISDIR(mode):
+            raise StoreError("an output is not a plain file: links and devices are not kept", where=name)
+    return sorted(names)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-VERSIONS = {"train": 1, "predict": 1, "retrieve": 1, "calibrate": 1, "score": 1}
+VERSIONS = {"pretrain": 1, "train": 1, "predict": 1, "retrieve": 1, "calibrate": 1, "score": 2}
 """Declared code version of every node kind: raised when the kind's output may change (a golden test watches)."""
 
 
@@ -83,16 +83,20 @@ class Resources:
         models: identity of a model -> its folder (or hub id).
         device: ``cpu`` or ``cuda:N``; one worker runs on one device.
         threads: CPU threads a worker uses.
+        cores: CPU threads of all workers together: what a node takes that others wait for (pre-training).
         micro_batch_tokens: sub-words in one forward pass; affects rounding and which dropout masks are drawn.
         task_files: files of tasks from outside the package; their digests are in the specs.
+        checkpoint_seconds: training time between two checkpoints of a training; 0 for one after every step.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 2
+    cores: int = 2
     micro_batch_tokens: int = 4096
     task_files: tuple[str, ...] = ()
+    checkpoint_seconds: float = 120.0
 
     def path(self, sha256: str) -> Path:
         """Where the input file with this digest lies."""

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -29,6 +27,8 @@ def birth(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         if _BOOT.exists():
             return None
+    import psutil  # Linux answered above: only other systems need it
+
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())

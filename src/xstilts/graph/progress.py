@@ -30,6 +30,7 @@ class Display:
         self._total = total
         self._next_line = clock() + LINE_SECONDS
         self._current: dict[int, str] = {}
+        self._warned: set[str] = set()
         self._failed = self._blocked = 0
         self._bar: Progress | None = None
         if console.is_terminal:
@@ -76,6 +77,7 @@ class Display:
             self._current[event.slot] = event.node.title
         elif isinstance(event, NodeProgress):
             self._current[event.slot] = f"{event.node.title} {position(event)}"
+            self._warn(event)
         elif isinstance(event, NodeDone | NodeFailed):
             self._current.pop(event.slot, None)
         if isinstance(event, NodeFailed):
@@ -86,6 +88,13 @@ class Display:
             self._blocked += 1
         elif isinstance(event, NodeElsewhere):
             self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True, highlight=False)
+
+    def _warn(self, event: NodeProgress) -> None:
+        """A training that went on from a checkpoint, but not the newest or not as before: said once."""
+        if event.note.keys() & {"damaged", "not as before"} and event.node.key not in self._warned:
+            self._warned.add(event.node.key)
+            text = f"warning: {event.node.title}: {position(event)}"
+            self._console.print(escape(text), style="yellow", soft_wrap=True, highlight=False)
 
     def _draw(self, event: Event, bar: Progress) -> None:
         left = remaining(event.eta_seconds).removeprefix(", ")
@@ -101,11 +110,11 @@ class Display:
 
 def position(event: NodeProgress) -> str:
     """``120/500 steps, loss 0.52``."""
-    of = "" if event.length is None else f"/{event.length:g}"
+    of = "" if event.length is None else f"/{_count(event.length)}"
     notes = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in event.note.items()
     ]
-    return ", ".join([f"{event.position:g}{of} {event.unit}", *notes])
+    return ", ".join([f"{_count(event.position)}{of} {event.unit}", *notes])
 
 
 def remaining(seconds: float | None) -> str:
@@ -115,3 +124,8 @@ def remaining(seconds: float | None) -> str:
     if seconds < 90:
         return f", about {seconds:.0f} s left"
     return f", about {seconds / 60:.0f} min left" if seconds < 5400 else f", about {seconds / 3600:.1f} h left"
+
+
+def _count(number: float) -> str:
+    """Whole numbers whole, others with one decimal."""
+    return f"{number:.0f}" if number == int(number) else f"{number:.1f}"

@@ -178,7 +178,8 @@ class Slot(threading.Thread):
         if self._interrupted:
             self.store.release(node.key)
         else:
-            self._fail(node, Failure("WorkerDied", death.text, stderr=said))
+            # Out of memory, an operator, a machine going down: a later attempt may well get further.
+            self._fail(node, Failure("WorkerDied", death.text, stderr=said), keep_checkpoints=True)
 
     def _wait_elsewhere(self, node: Node, message: str) -> None:
         if node.key not in self._seen_elsewhere:
@@ -191,9 +192,9 @@ class Slot(threading.Thread):
             self.schedule.finish(self.number, node, None if elsewhere else seconds)
             self.post(NodeDone(*self._counts(), node, self.number, seconds, elsewhere))
 
-    def _fail(self, node: Node, failure: Failure, *, record: bool = True) -> None:
+    def _fail(self, node: Node, failure: Failure, *, record: bool = True, keep_checkpoints: bool = False) -> None:
         if record:
-            self.store.fail(node, failure)
+            self.store.fail(node, failure, keep_checkpoints=keep_checkpoints)
         with self.schedule.lock:
             blocked = self.schedule.fail(self.number, node, failure.text, keep_going=self.keep_going)
             self.post(NodeFailed(*self._counts(), node, self.number, failure.type, failure.text))

@@ -1,7 +1,8 @@
 """The store: a folder of finished nodes, each of which appeared whole by one rename.
 
     nodes/KK/KEY/        a finished node: its outputs, node.json (what it is and how it was made), files.json (digests)
-    work/KEY/            a running attempt: owner.json and the outputs so far in out/
+    work/KEY/            a running attempt: owner.json, the outputs so far in out/, and the state of a training in
+                         checkpoints/, which stays when the attempt is given up: the next one goes on from there
     failed/KEY.json      the last failure of a node
     studies/NAME.json    what was planned: the nodes of the graph and the caller's own ``cells``
     studies/replaced/    NAME.DIGEST.json: what another study of that name planned before
@@ -12,12 +13,10 @@ Several drivers may use one store at once: claiming a node is done under a lock,
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.errors import MissingNameError, StoreError
+from xstilts.graph.claim import CHECKPOINTS, OWNER, locked
 from xstilts.graph.digests import Digests
 from xstilts.graph.disk import (
     as_text,
@@ -32,6 +32,8 @@ from xstilts.graph.disk import (
     digest_file,
     guarded,
     read_json,
+    regular_files,
+    settle,
     sync_folder,
     write_json,
     write_synced,
@@ -57,7 +59,7 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
         self._verified: set[str] = set()
-        self._claimed: set[str] = set()  # by ``begin`` of this object: only these are ours to give up
+        self._claimed: dict[str, Owner] = {}  # by ``begin`` of this object: only these are ours to give up
 
     @cached_property
     def digests(self) -> Digests:
@@ -141,10 +143,12 @@ class Store:
 
     def owner(self, key: str) -> Owner | None:
         """Who works on the node; ``None`` when nobody does or the claim is half-written."""
-        return Owner.read(self.work(key) / "owner.json")
+        return Owner.read(self.work(key) / OWNER)
 
     def begin(self, node: Node, *, writers: Sequence[int] = ()) -> Path:
-        """Claim a node and give the empty folder its outputs go to. What a dead owner left is removed.
+        """Claim a node and give the empty folder its outputs go to.
+
+        Of what a dead owner left, only ``checkpoints`` stays; it lies beside the output folder.
 
         Args:
             node: what will run.
@@ -159,13 +163,14 @@ class Store:
             if self.has(node.key):
                 raise StoreError(f"{node.title} is finished already", where=str(self.path(node.key)))
             self._refuse_busy(node)
-            self._discard(claim)
-            fresh = aside(claim)
-            (fresh / "out").mkdir(parents=True)
-            # Not flushed: after a power cut every owner is dead, and half a claim counts as none.
-            (fresh / "owner.json").write_text(as_text(Owner.here(writers).as_json()))
-            fresh.rename(claim)
-            self._claimed.add(node.key)
+            self._vacate(claim)
+            (claim / "out").mkdir(parents=True)
+            owner = Owner.here(writers)
+            fresh = aside(claim / OWNER)
+            # Not flushed: after a power cut every owner is dead, and a claim without an owner counts as none.
+            fresh.write_text(as_text(owner.as_json()))
+            fresh.replace(claim / OWNER)
+            self._claimed[node.key] = owner
         return claim / "out"
 
     def _refuse_busy(self, node: Node) -> None:
@@ -192,7 +197,7 @@ class Store:
         """
         home = self.path(node.key)
         with guarded(work, self.root):
-            files = {name: _settle(work / name) for name in _regular_files(work)}
+            files = {name: settle(work / name) for name in regular_files(work, RESERVED)}
             record = as_text({**node.as_json(), "attempt": dict(attempt)})
             write_synced(work / "node.json", record)
             content = record.encode()
@@ -211,15 +216,35 @@ class Store:
             if new:
                 sync_folder(home.parent.parent)
             self._discard(work.parent)
-            self._claimed.discard(node.key)
+            self._claimed.pop(node.key, None)
             self._failed(node.key).unlink(missing_ok=True)
         self._verified.add(node.key)
 
-    def release(self, key: str) -> None:
-        """Give up a claim that ``begin`` gave and drop its unfinished outputs; another driver's claim is left alone."""
-        if key in self._claimed:
-            self._claimed.discard(key)
-            self._discard(self.work(key))
+    def release(self, key: str, *, keep_checkpoints: bool = True) -> None:
+        """Give up a claim that ``begin`` gave and drop its unfinished outputs; another driver's claim is left alone.
+
+        With ``keep_checkpoints`` a later attempt may go on from where this one came to.
+        """
+        mine = self._claimed.pop(key, None)
+        if mine is None:
+            return
+        with self.locked():
+            if self.owner(key) == mine:
+                self._vacate(self.work(key), keep_checkpoints=keep_checkpoints)
+
+    def has_checkpoints(self, key: str) -> bool:
+        """Whether an attempt left the state of its training; one that was being written does not count."""
+        return any((self.work(key) / CHECKPOINTS).glob("[!.]*"))
+
+    def _vacate(self, claim: Path, *, keep_checkpoints: bool = True) -> None:
+        """Take a claim away; the lock is held. Its checkpoints stay where they are, so they are whole whenever this dies."""
+        if keep_checkpoints and self.has_checkpoints(claim.name):
+            (claim / OWNER).unlink(missing_ok=True)  # first: from here on it is nobody's
+            for folder in claim.iterdir():
+                if folder.name != CHECKPOINTS:
+                    self._discard(folder)
+        else:
+            self._discard(claim)
 
     def tidy(self) -> None:
         """Drop the claims of finished nodes: their driver died between the rename and this."""
@@ -233,9 +258,7 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """While held, no other thread or process claims or cleans a node."""
-        (self.root / "work").mkdir(parents=True, exist_ok=True)
-        with (self.root / "work" / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locked(self.root / "work"):
             yield
 
     def _discard(self, folder: Path) -> None:
@@ -253,15 +276,18 @@ class Store:
     def _failed(self, key: str) -> Path:
         return self.root / "failed" / f"{key}.json"
 
-    def fail(self, node: Node, error: BaseException | Failure) -> None:
-        """Record why the node failed and drop its outputs, if ``begin`` was reached: another driver's stay."""
+    def fail(self, node: Node, error: BaseException | Failure, *, keep_checkpoints: bool = False) -> None:
+        """Record why the node failed and drop its outputs, if ``begin`` was reached: another driver's stay.
+
+        ``keep_checkpoints`` is for a failure that is not the node's own (its process was killed).
+        """
         failure = error if isinstance(error, Failure) else Failure.of(error)
         path = self._failed(node.key)
         with guarded(path, self.root):
             before = self.failure(node.key) or {}
             attempts = int(before.get("attempts", 0)) + 1
             write_json(path, {**failure.as_json(), "title": node.title, "attempts": attempts, "node": node.as_json()})
-        self.release(node.key)
+        self.release(node.key, keep_checkpoints=keep_checkpoints)
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """The last failure of a node: type, text, traceback, when, title, attempts; ``None`` if there is none."""
@@ -276,7 +302,7 @@ class Store:
         return sorted(p.stem for p in (self.root / "failed").glob("*.json") if KEY.fullmatch(p.stem))
 
     def claims(self) -> list[str]:
-        """Keys of the nodes with a work folder, whoever owns it."""
+        """Keys of the nodes with a work folder, whoever owns it; one that only has checkpoints has no owner."""
         return sorted(p.name for p in (self.root / "work").glob("*") if KEY.fullmatch(p.name))
 
     # Studies
@@ -322,27 +348,3 @@ class Store:
         for key in keys:
             for path in (self.path(key), self.work(key), self._failed(key)):
                 self.remove_path(path)
-
-
-def _regular_files(folder: Path) -> list[str]:
-    """Relative names of the outputs, sorted; a link or a reserved name is refused."""
-    names = []
-    for path in folder.rglob("*"):
-        mode, name = path.lstat().st_mode, path.relative_to(folder).as_posix()
-        if name in RESERVED:
-            raise StoreError("an output has a name that belongs to the store", where=name)
-        if stat.S_ISREG(mode):
-            names.append(name)
-        elif not stat.S_ISDIR(mode):
-            raise StoreError("an output is not a plain file: links and devices are not kept", where=name)
-    return sorted(names)
-
-
-def _settle(path: Path) -> dict[str, Any]:
-    """Flush a file to the disk; its digest and size."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return {"sha256": digest_file(path), "bytes": path.stat().st_size}

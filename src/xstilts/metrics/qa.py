@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from xstilts.errors import GoldError, XstiltsError
+from xstilts.languages import private_use
 from xstilts.metrics.checks import check_rows
 
 Answers = Sequence[str]
@@ -58,9 +59,10 @@ def squad_metric(golds: Sequence[Answers], predictions: Sequence[str | None], la
 def mlqa_metric(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> dict[str, float]:
     """``exact_match`` and ``f1`` of MLQA's script, 0..100. Arguments and errors as ``squad_metric``.
 
-    The language decides on articles and words. One that MLQA does not have raises ``XstiltsError``.
+    The language decides on articles and words; a constructed one (private-use code) has no articles. Another one that
+    MLQA does not have raises ``XstiltsError``.
     """
-    if language not in _ARTICLES:
+    if language not in _ARTICLES and not private_use(language):
         raise XstiltsError(
             f"MLQA's script has no rule for the language {language!r}", hint=f"it has: {', '.join(sorted(_ARTICLES))}"
         )
@@ -90,7 +92,7 @@ def normalise_mlqa(text: str, language: str) -> str:
     In Chinese each character from U+4E00 to U+9FA5 is a word of its own.
     """
     text = "".join(character for character in text.lower() if not _is_punctuation(character))
-    articles = _ARTICLES[language]
+    articles = _ARTICLES.get(language)
     if articles is not None:
         text = re.sub(articles, " ", text)
     if language == "zh":

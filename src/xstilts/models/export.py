@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from xstilts.errors import ModelError, StoreError
 from xstilts.model_source import TOKENIZER_FILES
 from xstilts.models.families import FAMILIES, HeadNames
+from xstilts.models.heads import MODULES
 from xstilts.models.loading import WEIGHTS
 from xstilts.models.precision import Precision
 from xstilts.task_types import Head
@@ -138,7 +139,7 @@ def _head_names(model_type: str, type_name: str, shape: Head | None) -> HeadName
     if shape is None or model_type not in FAMILIES:
         return None
     names = FAMILIES[model_type].heads.get(type_name)
-    return names if names is not None and bool(names.dense) == (shape.kind == "pooled") else None
+    return names if names is not None and set(names.modules) == MODULES[shape.kind] else None
 
 
 def _architecture(model: Model, names: HeadNames | None) -> str:
@@ -149,11 +150,11 @@ def _architecture(model: Model, names: HeadNames | None) -> str:
 
 def _translation(head: nn.Module, names: HeadNames | None) -> dict[str, str]:
     """Our name of each of the head's weights to the name in the file."""
-    modules = {} if names is None else {"dense": names.dense, "output": names.output}
+    modules = {} if names is None else names.modules
     translated = {}
     for ours in head.state_dict():
         module, _, weight = ours.rpartition(".")
-        translated[ours] = f"{modules.get(module, module)}.{weight}"
+        translated[ours] = f"{modules.get(module, module)}.{weight}".lstrip(".")
     return translated
 
 
@@ -182,7 +183,7 @@ def _config(source: Path, architecture: str, shape: Head | None) -> dict[str, An
     for stale in ("id2label", "label2id", "num_labels", "torch_dtype", "problem_type"):
         config.pop(stale, None)
     config.update(architectures=[architecture], dtype="float32")
-    if shape is not None:
+    if shape is not None and shape.kind != "masked_lm":
         labels = shape.labels or tuple(f"LABEL_{i}" for i in range(shape.num_outputs))
         config["num_labels"] = shape.num_outputs
         config["id2label"] = {str(i): label for i, label in enumerate(labels)}

@@ -17,13 +17,11 @@ class HeadNames:
 
     Args:
         suffix: ends the class name: ``XLMRoberta`` + ``ForSequenceClassification``.
-        output: module name of the last linear layer.
-        dense: module name of the dense layer before tanh; empty for a head that is one linear layer.
+        modules: our name of each of the head's modules -> its name there; the head itself is the empty name.
     """
 
     suffix: str
-    output: str
-    dense: str = ""
+    modules: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -48,24 +46,32 @@ class Family:
         return int(config.max_position_embeddings) - used
 
 
-def _heads(prefix: str, classification: HeadNames) -> dict[str, HeadNames]:
+def _heads(prefix: str, classification: dict[str, str], masked_lm: dict[str, str]) -> dict[str, HeadNames]:
+    choice = {"dense": f"{prefix}.pooler.dense", "output": "classifier"}
     return {
-        "classification": classification,
-        "multiple_choice": HeadNames("ForMultipleChoice", "classifier", f"{prefix}.pooler.dense"),
-        "tagging": HeadNames("ForTokenClassification", "classifier"),
-        "span": HeadNames("ForQuestionAnswering", "qa_outputs"),
+        "classification": HeadNames("ForSequenceClassification", classification),
+        "multiple_choice": HeadNames("ForMultipleChoice", choice),
+        "tagging": HeadNames("ForTokenClassification", {"output": "classifier"}),
+        "span": HeadNames("ForQuestionAnswering", {"output": "qa_outputs"}),
+        "masked_lm": HeadNames("ForMaskedLM", masked_lm),
     }
 
 
 def _roberta(stem: str) -> Family:
-    head = HeadNames("ForSequenceClassification", "classifier.out_proj", "classifier.dense")
-    return Family(stem, "roberta", "after_padding", _heads("roberta", head))
+    pooled = {"dense": "classifier.dense", "output": "classifier.out_proj"}
+    masked_lm = {"": "lm_head", "dense": "lm_head.dense", "norm": "lm_head.layer_norm"}
+    return Family(stem, "roberta", "after_padding", _heads("roberta", pooled, masked_lm))
 
 
-_BERT_HEAD = HeadNames("ForSequenceClassification", "classifier", "bert.pooler.dense")
+_BERT_POOLED = {"dense": "bert.pooler.dense", "output": "classifier"}
+_BERT_MASKED_LM = {
+    "": "cls.predictions",
+    "dense": "cls.predictions.transform.dense",
+    "norm": "cls.predictions.transform.LayerNorm",
+}
 
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family("Bert", "bert", "from_zero", _heads("bert", _BERT_HEAD)),
+    "bert": Family("Bert", "bert", "from_zero", _heads("bert", _BERT_POOLED, _BERT_MASKED_LM)),
     "camembert": _roberta("Camembert"),
     "roberta": _roberta("Roberta"),
     "xlm-roberta": _roberta("XLMRoberta"),

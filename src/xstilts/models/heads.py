@@ -1,14 +1,16 @@
-"""The two heads (jiant heads.py): RoBERTa's classification head, and one linear layer.
+"""The heads: RoBERTa's classification head and one linear layer (jiant heads.py), and masked LM's.
 
-Shape legend: R positions read; H hidden size; C outputs.
+Shape legend: R positions read; H hidden size; C outputs; V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.activations import ACT2FN
 
 from xstilts.task_types import Head
 
@@ -42,8 +44,43 @@ class TokenHead(nn.Module):
         return logits
 
 
-def new_head(head: Head, config: Any, seed: int, *, dropout: float | None = None) -> PooledHead | TokenHead:
-    """A head with fresh weights, as transformers makes them: normal(0, ``initializer_range``), zero bias.
+class MaskedLMHead(nn.Module):
+    """Dense, activation, LayerNorm, then the embedding matrix as output layer, with a bias of its own (Devlin et al. 2019).
+
+    The matrix stays the encoder's: ``tie`` says which one, and it is not among this head's weights.
+    """
+
+    def __init__(self, hidden_size: int, num_outputs: int, activation: str, epsilon: float) -> None:
+        super().__init__()
+        self.dense = _linear(hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=epsilon)
+        self.bias = nn.Parameter(torch.zeros(num_outputs))
+        self.activation = ACT2FN[activation]
+        self._tied: tuple[nn.Embedding, ...] = ()  # in a tuple, so that it is not registered twice
+
+    def tie(self, embeddings: nn.Embedding) -> None:
+        """Use ``embeddings.weight`` (V x H) as output layer."""
+        self._tied = (embeddings,)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states R x H to logits R x V."""
+        transformed = self.norm(self.activation(self.dense(hidden)))
+        (embeddings,) = self._tied
+        logits: Tensor = nn.functional.linear(transformed, embeddings.weight, self.bias)
+        return logits
+
+
+AnyHead = PooledHead | TokenHead | MaskedLMHead
+MODULES: Mapping[str, set[str]] = {
+    "pooled": {"dense", "output"},
+    "token": {"output"},
+    "masked_lm": {"", "dense", "norm"},
+}
+"""Kind of head -> its modules with weights; the empty name is the head itself."""
+
+
+def new_head(head: Head, config: Any, seed: int, *, dropout: float | None = None) -> AnyHead:
+    """A head with fresh weights, as transformers makes them: normal(0, ``initializer_range``), zero bias, norms at one.
 
     Args:
         head: what the shape of task needs.
@@ -55,15 +92,22 @@ def new_head(head: Head, config: Any, seed: int, *, dropout: float | None = None
         dropout = getattr(config, "classifier_dropout", None)
     if dropout is None:
         dropout = getattr(config, "hidden_dropout_prob", None)
-    kind = PooledHead if head.kind == "pooled" else TokenHead
-    made = kind(int(config.hidden_size), head.num_outputs, 0.1 if dropout is None else float(dropout))
+    hidden_size, dropout = int(config.hidden_size), 0.1 if dropout is None else float(dropout)
+    made: AnyHead
+    match head.kind:
+        case "pooled":
+            made = PooledHead(hidden_size, head.num_outputs, dropout)
+        case "token":
+            made = TokenHead(hidden_size, head.num_outputs, dropout)
+        case "masked_lm":
+            made = MaskedLMHead(hidden_size, head.num_outputs, config.hidden_act, config.layer_norm_eps)
     generator = torch.Generator().manual_seed(seed)
     deviation = float(getattr(config, "initializer_range", 0.02))
     with torch.no_grad():
         for name, weight in made.named_parameters():
             if name.endswith("bias"):
                 weight.zero_()
-            else:
+            elif weight.ndim > 1:
                 weight.normal_(0.0, deviation, generator=generator)
     return made
 

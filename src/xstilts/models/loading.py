@@ -46,7 +46,7 @@ def load_encoder(
     """
     folder = Path(folder)
     check_weights(folder)
-    with _quiet():
+    with quiet():
         config = read_config(folder)
         _override(config, _HIDDEN_DROPOUT, dropout, folder)
         _override(config, _ATTENTION_DROPOUT, attention_dropout, folder)
@@ -119,7 +119,7 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
     if not any((folder / name).is_file() for name in _VOCABULARIES):
         raise ModelError(f"no tokenizer in {str(folder)!r}", hint=f"one of these is needed: {', '.join(_VOCABULARIES)}")
     try:
-        with _quiet():
+        with quiet():
             found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         rust = found.backend_tokenizer
     except Exception as error:  # tokenizers raises bare Exception for a damaged file
@@ -145,7 +145,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No load reports and no progress bars on stderr; the caller's settings come back afterwards."""
     level = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

@@ -14,7 +14,7 @@ from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError
 from xstilts.models.encoder import Encoder
 from xstilts.models.export import Description, export, read_description, read_head
-from xstilts.models.heads import PooledHead, TokenHead, new_head
+from xstilts.models.heads import AnyHead, MaskedLMHead, new_head
 from xstilts.models.loading import load_encoder, load_tokenizer
 from xstilts.models.precision import Precision
 from xstilts.task_types import Head, Tokenizer
@@ -37,7 +37,7 @@ class Model(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        head: PooledHead | TokenHead | None,
+        head: AnyHead | None,
         head_shape: Head | None,
         tokenizer: Tokenizer,
         source: Path,
@@ -46,6 +46,8 @@ class Model(nn.Module):
         super().__init__()
         self.encoder, self.head = encoder, head
         self.head_shape, self.tokenizer, self.source, self.description = head_shape, tokenizer, source, description
+        if isinstance(head, MaskedLMHead):
+            head.tie(encoder.transformer.get_input_embeddings())
 
     @classmethod
     def start(

@@ -8,7 +8,7 @@ from typing import Any
 
 from xstilts.errors import MissingNameError
 from xstilts.graph.node import Graph, Node
-from xstilts.graph.run import status
+from xstilts.graph.status import status
 from xstilts.graph.store import Store
 
 FIELDS = (
@@ -53,12 +53,10 @@ def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
 
 
 def main_rows(store: Store, study: str) -> list[dict[str, Any]]:
-    """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule."""
-    chosen = []
-    for row, main in _marked_rows(store, store.studies()[study]):
-        if main and row["selection"] not in ("curve", "fixed_layer", "best_on_dev", "best_on_test"):
-            chosen.append(row)
-    return chosen
+    """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule; and what chance is."""
+    other = ("curve", "fixed_layer", "best_on_dev", "best_on_test")
+    marked = _marked_rows(store, store.studies()[study])
+    return [row for row, main in marked if row["metric"] == "chance" or (main and row["selection"] not in other)]
 
 
 def _study_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -44,6 +44,8 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
             out.print(f"  {target} {split}: {reason} for {' '.join(found)}")
     for key, names in summary["stand_ins"].items():
         out.print(f"  rows of {key} come from {', '.join(names)}")
+    for note in summary["hub"]:
+        out.print(f"  {escape(note)}")
 
 
 def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = False) -> None:
@@ -69,7 +71,12 @@ def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
     if summary["blocked"]:
         out.print(f"{summary['blocked']} nodes wait for a failed one; mend it and run the same command again")
     if not summary["failed"]:
-        out.print(f"Next: xstilts results --store {store} --json -   (one row per number)")
+        at, study = "" if store == "store" else f" --store {store}", summary["study"]
+        out.print("Next:", markup=False)
+        out.print(
+            f"  xstilts results {study}{at} --json -    one row per number; --by-language, --markdown", markup=False
+        )
+        out.print(f"  xstilts why KEY{at}    all that one of these numbers (its row's key) depends on", markup=False)
 
 
 def show_status(report: Sequence[Mapping[str, Any]], out: Console) -> None:

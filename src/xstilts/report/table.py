@@ -17,6 +17,7 @@ from xstilts.tasks import load, targets
 
 Place = tuple[str, str, int]  # arm, target, seed
 SeedValues = dict[int, float]
+CHANCE = "chance"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
     notes: tuple[str, ...]
+    first: str = "arm"  # what the rows are
 
 
 def zero_shot_table(
@@ -64,7 +66,8 @@ def zero_shot_table(
     source language, and the transfer gap (source minus the mean of the others, over targets that have both). A seed
     counts only if it has every language that any arm has; a delta is over the seeds that both arms have.
     """
-    chosen = [r for r in rows if r["model"] == model and r["split"] == split and r["value"] is not None]
+    scored = [r for r in rows if r["model"] == model and r["split"] == split and r["value"] is not None]
+    chosen = [r for r in scored if r["metric"] != CHANCE]
     shown = [t for t in study["targets"] if any(r["target"] == t for r in chosen)]
     facts = {t: (declared or {}).get(t) or {"group": load(t).group, "languages": load(t).languages} for t in shown}
     fine_tuned = [t for t in shown if facts[t]["group"] != "retrieval"]
@@ -83,8 +86,10 @@ def zero_shot_table(
             copies = copies or same
             entries.append(_entry(values, base, len(seeds), "!" if (arm, column) in at_chance else "", spread=not same))
         body.append((arm, tuple(entries)))
+    if guessed := [r for r in scored if r["metric"] == CHANCE]:
+        body.append((CHANCE, _chance(guessed, shown, averages.columns)))
     notes = [
-        *_coverage_notes(chosen, facts),
+        *_coverage_notes(chosen, facts, study.get("own_languages", {})),
         *_evidence_notes(chosen, study, fine_tuned, copies),
         *_origin_notes(chosen, study, model),
     ]
@@ -144,6 +149,15 @@ class _Averages:
         return xtreme.mean_of_all(scores, self.languages[target])
 
 
+def _chance(rows: Iterable[Mapping[str, Any]], shown: Sequence[str], columns: Sequence[str]) -> tuple[Entry, ...]:
+    """What guessing scores, for each target: the mean over languages of a constant answer, or of 1/N."""
+    by_target: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        by_target[row["target"]][row["language"]] = row["value"]
+    means = {t: xtreme.mean(by_target[t].values()) for t in shown if by_target[t]}
+    return tuple(Entry(means.get(column)) for column in columns)
+
+
 def _entry(values: SeedValues, base: SeedValues, seeds: int, marks: str, *, spread: bool) -> Entry:
     if not values:
         return Entry(None)
@@ -160,15 +174,29 @@ def _entry(values: SeedValues, base: SeedValues, seeds: int, marks: str, *, spre
     )
 
 
-def _coverage_notes(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _coverage_notes(
+    rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]], own: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    if own:
+        named = ", ".join(f"{code} {of['name']}{distance(of)}" for code, of in own.items())
+        yield f"Languages of this study's own, not XTREME's (distance from the source): {named}."
     languages: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         languages[row["target"]].add(row["language"])
+    languages = {target: found - own.keys() for target, found in languages.items() if found - own.keys()}
+    if not languages:
+        return
+    facts = {t: f for t, f in facts.items() if t in languages}
     scored = ", ".join(f"{t} {len(languages[t])}/{len(f['languages'])}" for t, f in facts.items())
     yield f"Languages scored / in XTREME: {scored}."
     whole = all(len(languages[t]) == len(f["languages"]) for t, f in facts.items())
     if not whole or set(facts) != {t.name for t in targets()}:
         yield "This is not XTREME's overall score: that needs all nine tasks in all their languages."
+
+
+def distance(language: Mapping[str, Any]) -> str:
+    """`` (2)`` where a distance is declared."""
+    return "" if language["distance"] is None else f" ({language['distance']:g})"
 
 
 def _evidence_notes(
@@ -205,17 +233,18 @@ def _origin_notes(rows: Sequence[Mapping[str, Any]], study: Mapping[str, Any], m
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The table in a terminal: arms as rows, or as columns where that fits better. Numbers are never cut off."""
-    by_arm = _drawn(table.title, "arm", table.columns, [(arm, [e.text() for e in found]) for arm, found in table.rows])
-    arms = tuple(arm for arm, _ in table.rows)
+    """The table in a terminal: rows as rows, or as columns where that fits better. Numbers are never cut off."""
+    cells = [(name, [e.text() for e in found]) for name, found in table.rows]
+    straight = _drawn(table.title, table.first, table.columns, cells)
+    names = tuple(name for name, _ in table.rows)
     turned = [(c, [found[i].text() for _, found in table.rows]) for i, c in enumerate(table.columns)]
-    by_target = _drawn(table.title, "target", arms, turned)
+    across = _drawn(table.title, "target" if table.first == "arm" else "", names, turned)
     unlimited = console.options.update(max_width=10_000)
-    drawn, width = by_arm, console.measure(by_arm, options=unlimited).maximum
+    drawn, width = straight, console.measure(straight, options=unlimited).maximum
     if width > console.width:
-        other = console.measure(by_target, options=unlimited).maximum
+        other = console.measure(across, options=unlimited).maximum
         if other < width:
-            drawn, width = by_target, other
+            drawn, width = across, other
     if width > console.width:
         drawn.width = width  # wider than the terminal, which wraps or scrolls: better than half a number
     console.print(drawn, crop=False)
@@ -236,7 +265,7 @@ def _drawn(title: str, first: str, columns: Sequence[str], rows: Sequence[tuple[
 
 def markdown(table: Table) -> str:
     """The table in Markdown."""
-    lines = [f"### {table.title}", "", "| arm | " + " | ".join(table.columns) + " |"]
+    lines = [f"### {table.title}", "", f"| {table.first} | " + " | ".join(table.columns) + " |"]
     lines.append("|---|" + "---:|" * len(table.columns))
-    lines += [f"| {arm} | " + " | ".join(e.text() for e in entries) + " |" for arm, entries in table.rows]
+    lines += [f"| {name} | " + " | ".join(e.text() for e in entries) + " |" for name, entries in table.rows]
     return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])

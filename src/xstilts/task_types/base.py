@@ -1,5 +1,8 @@
 """What every shape of task shares: features (sequences and the positions a head reads) and the tokenizer seen from here.
 
+Lists, plans and scores of finished predictions only read what a task is: NumPy and the tokenizers library, slow to import,
+are loaded where arrays are made.
+
 Shape legend: T tokens of all sequences end to end; N sequences; R positions read by the head; C outputs of the head.
 """
 
@@ -7,24 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Encoding as SubwordEncoding
-from tokenizers import Tokenizer as RustTokenizer
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from xstilts.hyperparameters import Encoding
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from tokenizers import Encoding as SubwordEncoding
+    from tokenizers import Tokenizer as RustTokenizer
+
+IntArray: TypeAlias = "NDArray[np.int64]"
+FloatArray: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head a shape needs: ``pooled`` (dense, tanh, linear on the first token) or ``token`` (linear on positions)."""
+    """The head a shape needs.
 
-    kind: Literal["pooled", "token"]
+    ``pooled`` is dense, tanh, linear on the first token; ``token`` linear on positions; ``masked_lm`` a vocabulary on
+    positions.
+    """
+
+    kind: Literal["pooled", "token", "masked_lm"]
     num_outputs: int
     labels: tuple[str, ...] = ()
 
@@ -58,7 +66,7 @@ class Features:
     @property
     def lengths(self) -> IntArray:
         """Sub-words of each sequence, N."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
 
 class FeatureBuilder:
@@ -89,6 +97,8 @@ class FeatureBuilder:
         context_offsets: Sequence[tuple[int, int]] | None = None,
     ) -> Features:
         """The collected sequences as arrays."""
+        import numpy as np
+
         return Features(
             input_ids=np.asarray(self.ids, np.int32),
             type_ids=np.asarray(self.types, np.int8),

@@ -6,8 +6,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import Encoding
 from xstilts.task_types.base import FeatureBuilder, Features, FloatArray, Head, Tokenizer
@@ -95,6 +93,8 @@ def truncated(
 
 def log_softmax(logits: FloatArray) -> FloatArray:
     """Log-probabilities along the last axis, in float32."""
+    import numpy as np
+
     shifted = logits.astype(np.float32) - logits.max(axis=-1, keepdims=True)
     result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Encoding as SubwordEncoding
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import Encoding
 from xstilts.task_types.base import FeatureBuilder, Features, FloatArray, Head, Tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from tokenizers import Encoding as SubwordEncoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,8 @@ class Span:
     ) -> list[dict[str, Any]]:
         """The best span over all windows, with its score and the null score (the smallest over windows)."""
         assert features.context_offsets is not None
-        best: list[tuple[float, int, int]] = [(-np.inf, 0, 0)] * len(examples)
-        null = np.full(len(examples), np.inf)
+        best: list[tuple[float, int, int]] = [(-math.inf, 0, 0)] * len(examples)
+        null = [math.inf] * len(examples)
         for w in range(features.num_sequences):
             here = slice(features.read_offsets[w], features.read_offsets[w + 1])
             i = int(features.example[w])
@@ -111,8 +113,8 @@ class Span:
         outputs = []
         for i, (example, (score, start, end)) in enumerate(zip(examples, best, strict=True)):
             text = example.context[start:end]
-            row = {"id": example.id, "text": text, "start": start, "null_score": round(float(null[i]), 5)}
-            row["score"] = round(score, 5) if np.isfinite(score) else None
+            row = {"id": example.id, "text": text, "start": start, "null_score": round(null[i], 5)}
+            row["score"] = round(score, 5) if math.isfinite(score) else None
             outputs.append(row)
         return outputs
 
@@ -148,6 +150,8 @@ def _target(example: SpanExample, window: SubwordEncoding, context: list[int]) -
 
 def _best_span(logits: FloatArray, offsets: NDArray[np.int32], encoding: Encoding) -> tuple[float, int, int] | None:
     """Score and characters of the best span among the ``n_best`` starts and ends, at most ``max_answer_length`` long."""
+    import numpy as np
+
     if len(logits) < 2:
         return None
     starts, ends = logits[1:, 0], logits[1:, 1]

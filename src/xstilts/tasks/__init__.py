@@ -37,6 +37,11 @@ def load(name: str) -> Task:
         return _outside[name][0]
     if name not in _inside():
         raise MissingNameError("task", name, names())
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Task:
     task: Task = importlib.import_module(f"{__name__}.{name}").TASK
     return task
 

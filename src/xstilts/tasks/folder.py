@@ -117,7 +117,7 @@ class DataFolder:
             return ()
         if "*" not in name and "[" not in name:
             plain = self.root / name
-            return next(((p,) for p in (plain, plain.with_name(plain.name + ".gz")) if p.is_file()), ())
+            return next(((p,) for p in (plain, Path(f"{plain}.gz")) if p.is_file()), ())
         found = {p for p in self.root.glob(name) if p.is_file()}
         found |= {p for p in self.root.glob(name + ".gz") if p.is_file() and p.with_suffix("") not in found}
         return tuple(sorted(found, key=lambda p: (p.name, str(p))))

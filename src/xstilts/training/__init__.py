@@ -1,18 +1,30 @@
-"""Training: loss, optimizer and the loop."""
+"""Training: what is learned, loss, optimizer and the loop."""
 
-from xstilts.training.loop import Evaluation, Progress, TrainingState, TrainingSummary, train
-from xstilts.training.loss import num_items, summed_loss
+from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.course import Course, MicroBatch, Step, TaskCourse, evaluates_after, total_steps
+from xstilts.training.loop import Progress, TrainingSummary, train
+from xstilts.training.loss import num_items, summed_loss, targets_of
 from xstilts.training.optimizer import adamw, learning_rate, warmup_steps
+from xstilts.training.state import Evaluation, Resumption, TrainingState
 
 __all__ = [
+    "Checkpoints",
+    "Course",
     "Evaluation",
+    "MicroBatch",
     "Progress",
+    "Resumption",
+    "Step",
+    "TaskCourse",
     "TrainingState",
     "TrainingSummary",
     "adamw",
+    "evaluates_after",
     "learning_rate",
     "num_items",
     "summed_loss",
+    "targets_of",
+    "total_steps",
     "train",
     "warmup_steps",
 ]

@@ -1,9 +1,8 @@
 """The training loop.
 
-An optimizer step is ``batch_size`` examples, drawn without replacement in the order of ``epoch_order``; the last step of
-an epoch may be shorter, so every epoch shows every example once. Micro-batches cut a step to fit memory. All randomness
-comes from (seed, epoch) for the order and (seed, step) for dropout, so two runs with equal threads, library versions and
-micro-batches give equal weights, and a step needs no random state but its number.
+What is learned is a ``Course``'s matter. Micro-batches cut a step to fit memory. All randomness comes from the course,
+which gives the same for the same step, and from (seed, step) for dropout, so two runs with equal threads, library
+versions and micro-batches give equal weights, and a step needs no random state but its number.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,31 +21,24 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from xstilts.batching import gather, micro_batches
 from xstilts.errors import TrainingError
-from xstilts.hyperparameters import Training
 from xstilts.models.model import Model
-from xstilts.task_types import Features, TaskType
 from xstilts.task_types.base import IntArray
-from xstilts.training.loss import num_items, summed_loss
+from xstilts.training.checkpoint import Checkpoints, conditions
+from xstilts.training.course import Course
 from xstilts.training.optimizer import adamw, learning_rate
-from xstilts.training.steps import Steps
+from xstilts.training.state import Evaluation, Resumption, TrainingState
 
 Progress = Callable[..., None]
 """``progress(done, total, unit, **shown)``."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A dev score (0..100) after ``step`` updates."""
-
-    step: int
-    score: float
-
-
-@dataclass(frozen=True)
 class TrainingSummary:
-    """What a training did. ``tokens_per_second`` leaves dev evaluations out; sub-words count once per forward pass."""
+    """What a training did. ``tokens_per_second`` leaves dev evaluations out; sub-words count once per forward pass.
+
+    ``seconds`` leaves the writing of checkpoints out, and what an attempt did after its last checkpoint.
+    """
 
     steps: int
     planned_steps: int
@@ -60,137 +53,144 @@ class TrainingSummary:
     dev: tuple[Evaluation, ...]
     final_loss: float
     stopped_early: bool
+    checkpoint_seconds: float = 0.0
+    resumed: tuple[Resumption, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self)
 
 
-@dataclass
-class TrainingState:
-    """All that changes while training, besides the weights: what an exact resume has to save."""
-
-    optimizer: torch.optim.Optimizer
-    step: int = 0  # updates done: also the cursor into the data and the random streams
-    loss: float = math.nan  # of the last update
-    examples: int = 0
-    tokens: int = 0
-    windows: int = 0
-    seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    evaluations: list[Evaluation] = field(default_factory=list)
-    best_weights: dict[str, Tensor] | None = None  # on the CPU
-
-    @property
-    def best(self) -> Evaluation | None:
-        """The best evaluation so far; the earliest of equals."""
-        return max(self.evaluations, key=lambda e: e.score, default=None)
-
-    def out_of_patience(self, patience: int | None) -> bool:
-        """Whether the last ``patience`` evaluations were no better than the best before them."""
-        if patience is None or self.best is None:
-            return False
-        return len(self.evaluations) - 1 - self.evaluations.index(self.best) >= patience
-
-
 def train(
     model: Model,
-    task_type: TaskType,
-    features: Features,
-    settings: Training,
+    course: Course,
     *,
-    seed: int,
     micro_batch_tokens: int,
     dev: Callable[[], float] | None,
     progress: Progress,
     log: Path,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingSummary:
     """Train ``model`` in place and leave it in evaluation mode with the selected weights.
 
     Args:
-        model: its head fits ``task_type``.
-        task_type: decides the loss.
-        features: the training set, with targets.
-        settings: hyper-parameters; with ``selection="dev"`` the weights of the best dev score are kept (the earliest of
-            equals) and ``patience`` may stop early, with ``"last"`` those of the last step and ``dev`` is not called.
-        seed: of the order and of dropout.
+        model: its head says what ``course.loss`` reads.
+        course: what to learn, and with which hyper-parameters: with ``selection="dev"`` the weights of the best dev score
+            are kept (the earliest of equals) and ``patience`` may stop early, with ``"last"`` those of the last step and
+            ``dev`` is not called.
         micro_batch_tokens: sub-words in one forward pass.
         dev: the source-language dev score, 0..100; called in evaluation mode without gradients.
-        progress: called after every step with the loss.
-        log: JSON lines, overwritten: one for each step, one for each evaluation.
+        progress: called after every step with the loss and, once resumed, from where and what was damaged.
+        log: JSON lines, overwritten: one for each step, one for each evaluation. A resumed training's is that of one that
+            was never stopped, but for times.
+        checkpoints: where to go on from and to save; ``None`` for a training that starts and ends here.
 
     Raises:
-        TrainingError: no rows, missing gold, dev selection without ``dev``, or a loss, gradient or dev score that is
-            not a number. The message names the step, the learning rate and the examples.
+        TrainingError: dev selection without ``dev``, or a loss, gradient or dev score that is not a number. The message
+            names the step, the learning rate and the examples.
+        StoreError: a checkpoint cannot be written.
     """
-    steps = Steps(features, settings, seed)
-    _check(steps, dev)
-    state = TrainingState(adamw(model, settings))
-    start = time.monotonic()
-    model.train()
-    with log.open("w", encoding="utf-8") as lines:
-        while state.step < steps.total and not state.out_of_patience(settings.patience):
-            record = _update(model, task_type, steps, state, micro_batch_tokens)
-            state.seconds = time.monotonic() - start
-            _write(lines, {**record, "seconds": state.seconds})
-            progress(state.step, steps.total, "steps", loss=state.loss)
-            if dev is not None and settings.selection == "dev" and steps.evaluates_after(state.step):
-                record = _evaluate(model, dev, state)
-                state.seconds = time.monotonic() - start
-                _write(lines, {**record, "seconds": state.seconds})
-    _select(model, state)
-    return _summary(steps, state)
-
-
-def _check(steps: Steps, dev: Callable[[], float] | None) -> None:
-    """Refuse what cannot be trained before anything is computed."""
-    if len(steps.firsts) == 0:
-        raise TrainingError("no training rows are left", hint="xstilts data check shows the rows found for every task")
-    if steps.features.targets is None:
-        raise TrainingError("a training row has no gold: every row of a training set needs it")
-    if steps.settings.selection == "dev" and dev is None:
+    settings = course.settings
+    if settings.selection == "dev" and dev is None:
         raise TrainingError(
             "selection is 'dev' but there are no dev rows", hint="set selection: last, or give dev rows"
         )
+    state, noted = TrainingState(adamw(model, settings)), dict[str, Any]()
+    circumstances = conditions(model.device, micro_batch_tokens)
+    log.write_bytes(b"")
+    if checkpoints is not None and (resumption := checkpoints.resume(model, state, log, circumstances)):
+        noted = _noted(resumption)
+        progress(state.step, course.total, "steps", **noted)
+    clock = _Clock(state)
+    model.train()
+    with log.open("a", encoding="utf-8") as lines:
+        while not _is_over(state, course):
+            record = _update(model, course, state, micro_batch_tokens)
+            _write(lines, {**record, "seconds": clock.read()})
+            progress(state.step, course.total, "steps", loss=state.loss, **noted)
+            if dev is not None and settings.selection == "dev" and course.evaluates_after(state.step):
+                record = _evaluate(model, dev, state)
+                _write(lines, {**record, "seconds": clock.read()})
+            if checkpoints is not None and clock.running >= checkpoints.every_seconds and not _is_over(state, course):
+                with clock.stopped():
+                    checkpoints.save(model, state, log, circumstances)
+    _select(model, state)
+    return _summary(course, state)
 
 
-def _update(
-    model: Model, task_type: TaskType, steps: Steps, state: TrainingState, micro_batch_tokens: int
-) -> dict[str, Any]:
+class _Clock:
+    """Time of training, over all attempts; it stands still while a checkpoint is written."""
+
+    def __init__(self, state: TrainingState) -> None:
+        self._state = state
+        self._start, self._stopped_at = time.monotonic() - state.seconds, state.seconds
+
+    def read(self) -> float:
+        """Seconds so far; noted in the state."""
+        self._state.seconds = time.monotonic() - self._start
+        return self._state.seconds
+
+    @property
+    def running(self) -> float:
+        """Seconds since it last stood still."""
+        return self._state.seconds - self._stopped_at
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What passes within is counted as the time of checkpoints."""
+        self._stopped_at, start = self.read(), time.monotonic()
+        yield
+        passed = time.monotonic() - start
+        self._state.checkpoint_seconds += passed
+        self._start += passed
+
+
+def _is_over(state: TrainingState, course: Course) -> bool:
+    return state.step >= course.total or state.out_of_patience(course.settings.patience)
+
+
+def _noted(resumption: Resumption) -> dict[str, Any]:
+    """What people see beside every step from then on."""
+    noted: dict[str, Any] = {"resumed at": f"step {resumption.step}"}
+    if resumption.damaged:
+        noted["damaged"] = " ".join(resumption.damaged)
+    if resumption.differs:
+        noted["not as before"] = " ".join(resumption.differs)
+    return noted
+
+
+def _update(model: Model, course: Course, state: TrainingState, micro_batch_tokens: int) -> dict[str, Any]:
     """One optimizer step; returns its line of the log."""
-    start, features = time.monotonic(), steps.features
-    rate = learning_rate(state.step, steps.total, steps.settings)
+    start, settings = time.monotonic(), course.settings
+    rate = learning_rate(state.step, course.total, settings)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    torch.manual_seed(_dropout_seed(steps.seed, state.step))
-    sequences = steps.sequences(state.step)
-    lengths, examples = steps.lengths[sequences], features.example[sequences]
-    parts = [sequences[part] for part in micro_batches(lengths, examples, micro_batch_tokens)]
-    count = num_items(task_type, features, sequences)
+    torch.manual_seed(_dropout_seed(course.seed, state.step))
+    step = course.step(state.step, micro_batch_tokens, model.device)
     state.optimizer.zero_grad(set_to_none=True)
-    losses = []
-    for part in parts:
-        batch = gather(features, part, model.device)
-        loss = summed_loss(task_type, features, batch, model.logits(batch)) / count
+    losses, rows = [], []
+    for micro_batch in step.micro_batches:
+        loss = course.loss(model.logits(micro_batch.batch), micro_batch) / step.items
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
+        rows.append(micro_batch.rows)
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    norm = clip_grad_norm_(parameters, steps.settings.clip_norm)
+    norm = clip_grad_norm_(parameters, settings.clip_norm)
     *part_losses, gradient_norm = torch.stack([*losses, norm.to(losses[0])]).tolist()  # the step's only wait
-    _check_finite(state.step, rate, part_losses, gradient_norm, [features.example[part] for part in parts])
+    _check_finite(state.step, rate, part_losses, gradient_norm, rows)
     state.optimizer.step()
     state.step += 1
     state.loss = math.fsum(part_losses)
-    state.examples += len(np.unique(examples))
-    state.tokens += int(lengths.sum())
-    state.windows += len(sequences)
+    state.examples += step.examples
+    state.tokens += step.tokens
+    state.windows += step.windows
     return {
         "step": state.step,
-        "epoch": round(state.step / steps.per_epoch, 6),
+        "epoch": round(state.step / course.per_epoch, 6),
         "loss": state.loss,
         "learning_rate": rate,
         "gradient_norm": gradient_norm,
-        "tokens_per_second": round(int(lengths.sum()) / max(time.monotonic() - start, 1e-9), 1),
+        "tokens_per_second": round(step.tokens / max(time.monotonic() - start, 1e-9), 1),
     }
 
 
@@ -242,12 +242,12 @@ def _select(model: Model, state: TrainingState) -> None:
     model.eval()
 
 
-def _summary(steps: Steps, state: TrainingState) -> TrainingSummary:
+def _summary(course: Course, state: TrainingState) -> TrainingSummary:
     best = state.best
     return TrainingSummary(
         steps=state.step,
-        planned_steps=steps.total,
-        epochs=round(state.step / steps.per_epoch, 6),
+        planned_steps=course.total,
+        epochs=round(state.step / course.per_epoch, 6),
         examples=state.examples,
         tokens=state.tokens,
         windows=state.windows,
@@ -257,7 +257,9 @@ def _summary(steps: Steps, state: TrainingState) -> TrainingSummary:
         best_step=state.step if best is None else best.step,
         dev=tuple(state.evaluations),
         final_loss=state.loss,
-        stopped_early=state.step < steps.total,
+        stopped_early=state.step < course.total,
+        checkpoint_seconds=state.checkpoint_seconds,
+        resumed=tuple(state.resumed),
     )
 
 

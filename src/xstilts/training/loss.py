@@ -38,17 +38,16 @@ def num_items(task_type: TaskType, features: Features, sequences: IntArray) -> i
     raise TrainingError(f"a task of shape {task_type.name!r} has no loss: nothing is trained for it")
 
 
-def summed_loss(task_type: TaskType, features: Features, batch: Batch, logits: Tensor) -> Tensor:
+def summed_loss(task_type: TaskType, batch: Batch, logits: Tensor, targets: Tensor) -> Tensor:
     """The loss of ``batch``, summed over its items, as a float32 scalar.
 
     Args:
         task_type: names the shape.
-        features: where ``batch`` was gathered from; its targets are the gold.
         batch: whole examples for multiple choice.
         logits: R x C, in any floating-point type; the loss is computed in float32.
+        targets: what ``targets_of`` gives for the batch's sequences.
     """
     logits = logits.float()
-    targets = torch.from_numpy(_targets(task_type, features, batch.sequences)).to(logits.device)
     match task_type:
         case MultipleChoice(num_choices=num_choices):
             return cross_entropy(logits.reshape(-1, num_choices), targets, reduction="sum")
@@ -57,8 +56,12 @@ def summed_loss(task_type: TaskType, features: Features, batch: Batch, logits: T
     return cross_entropy(logits, targets, reduction="sum")
 
 
-def _targets(task_type: TaskType, features: Features, sequences: IntArray) -> IntArray:
-    """The rows of ``features.targets`` that belong to ``sequences``, in the order of the logits."""
+def targets_of(task_type: TaskType, features: Features, sequences: IntArray, device: torch.device) -> Tensor:
+    """The rows of ``features.targets`` that belong to ``sequences``, in the order of the logits, on ``device``.
+
+    Raises:
+        TrainingError: an example has no gold, or the shape is not trained.
+    """
     if features.targets is None:
         raise TrainingError("an example has no gold, so there is nothing to train on")
     match task_type.name:
@@ -73,8 +76,7 @@ def _targets(task_type: TaskType, features: Features, sequences: IntArray) -> In
             rows = sequences
         case _:
             raise TrainingError(f"a task of shape {task_type.name!r} has no loss: nothing is trained for it")
-    targets: IntArray = features.targets[rows]
-    return targets
+    return torch.from_numpy(features.targets[rows]).to(device)
 
 
 def _span_loss(logits: Tensor, read_counts: tuple[int, ...], targets: Tensor) -> Tensor:

@@ -1,0 +1,87 @@
+"""The command line: verbs only. Each parses, calls the library and prints. No torch is imported here, and each verb imports
+what it needs: help comes at once.
+
+Exit status: 0 everything asked for was done; 1 some of it failed; 2 bad input; 130 or 143 interrupted (run again to go on).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import xstilts
+from xstilts.cli import data, looking, own_text, studies
+from xstilts.cli.options import err, out
+from xstilts.errors import XstiltsError
+
+GREETING = """\
+xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
+
+  xstilts run pocket --data pocket   new here? the whole method in minutes
+  xstilts tasks                      nine target and nine intermediate tasks
+  xstilts data check --data DIR      what a data folder holds and lacks
+  xstilts data fetch STUDY           what a study lacks, from the hub
+  xstilts plan STUDY --data DIR      what a study would compute
+  xstilts run STUDY --data DIR       compute it; run again to go on
+  xstilts results                    tables; --json - for one row per number
+  xstilts score --predictions DIR --gold DIR    an XTREME submission, officially
+  xstilts predict MODEL FILE         your own text; embed gives vectors
+
+  xstilts VERB --help                more about one of them"""
+
+app = typer.Typer(add_completion=True, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+for verb in (
+    studies.plan,
+    studies.run,
+    studies.status,
+    studies.why,
+    studies.results,
+    looking.tasks,
+    looking.models,
+    looking.score,
+    own_text.predict,
+    own_text.embed,
+    studies.clean,
+):
+    app.command()(verb)
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def greet(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Which English intermediate task, on which model, buys how much zero-shot quality in 40 languages?"""
+    if version:
+        out.print(f"xstilts {xstilts.__version__}")
+    elif context.invoked_subcommand is None:
+        out.print(GREETING.format(version=xstilts.__version__), markup=False)
+
+
+def main() -> None:
+    """Run the command line; what users can mend ends in one clear message and exit status 2."""
+    try:
+        # Without standalone mode click returns the status of an Exit instead of raising it.
+        ended = app(standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
+    except XstiltsError as error:
+        err.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "format_message"):
+            err.print(f"error: {error.format_message()}", markup=False)
+            sys.exit(2)
+        raise

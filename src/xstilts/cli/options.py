@@ -1,0 +1,73 @@
+"""What the verbs share: their options, the two consoles, and how a verb says what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from xstilts.errors import XstiltsError
+
+out = Console(soft_wrap=False, highlight=False)
+err = Console(stderr=True, highlight=False)
+
+StudyFile = Annotated[Path, typer.Argument(help="A study file (YAML), or the name of a shipped recipe.")]
+DataDir = Annotated[Path, typer.Option("--data", envvar="XSTILTS_DATA", help="Folder with the published files.")]
+StoreDir = Annotated[Path, typer.Option("--store", envvar="XSTILTS_STORE", help="Folder with finished results.")]
+ModelAt = Annotated[list[str] | None, typer.Option("--model", help="NAME=FOLDER: where a model of the study lies.")]
+
+
+def _writable(json_to: str | None) -> str | None:
+    """Asked before any work: a study's hours must not end at a folder that is not there."""
+    if json_to is None or json_to == "-":
+        return json_to
+    path = Path(json_to)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "this is a folder, not a file" if path.is_dir() else "the folder of this file is not there"
+        raise XstiltsError(f"cannot write JSON: {problem}", where=f"--json {json_to}")
+    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+        raise XstiltsError("cannot write JSON: no permission to write here", where=f"--json {json_to}")
+    return json_to
+
+
+JsonTo = Annotated[
+    str | None,
+    typer.Option("--json", callback=_writable, help="Write JSON to this file, or '-' for standard output."),
+]
+Device = Annotated[list[str] | None, typer.Option("--device", help="cpu or cuda:N; repeat for several workers.")]
+TaskFile = Annotated[
+    list[Path] | None, typer.Option("--task-file", help="A task of your own: a Python file, run as code.")
+]
+
+
+def emit(json_to: str | None, value: Any, draw: Callable[[], None]) -> None:
+    """JSON to a file or standard output when asked for, else what people read."""
+    if json_to is None:
+        draw()
+    elif json_to == "-":
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    else:
+        _write(Path(json_to), json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: written aside and renamed; a pipe or a device is written straight."""
+    from xstilts.graph.disk import aside, guarded, write_synced
+
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()  # a link stays one
+    fresh = aside(path)
+    try:
+        with guarded(path):
+            write_synced(fresh, text)
+            fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -1,0 +1,126 @@
+"""The verbs around a study and its store: plan, run, status, why, results, clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xstilts.cli.options import DataDir, Device, JsonTo, ModelAt, StoreDir, StudyFile, TaskFile, emit, err, out
+
+
+def plan(
+    study: StudyFile,
+    data: DataDir = Path("data"),
+    store: StoreDir = Path("store"),
+    model: ModelAt = None,
+    device: Device = None,
+    task_file: TaskFile = None,
+    json_to: JsonTo = None,
+) -> None:
+    """Show what a study would compute, without computing it."""
+    from xstilts import journey
+    from xstilts.report import show
+
+    with journey.open_store(store) as opened:
+        planned = journey.plan_study(study, data, opened, model or (), device or ("cpu",), task_file or ())
+        summary = journey.plan_summary(planned, opened)
+    emit(json_to, summary, lambda: show.show_plan(summary, out))
+
+
+def run(
+    study: StudyFile,
+    data: DataDir = Path("data"),
+    store: StoreDir = Path("store"),
+    model: ModelAt = None,
+    device: Device = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each worker; default: shared evenly.")] = None,
+    micro_batch_tokens: Annotated[int, typer.Option(help="Sub-words in one forward pass.")] = 4096,
+    task_file: TaskFile = None,
+    json_to: JsonTo = None,
+) -> None:
+    """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
+    from xstilts import journey
+    from xstilts.graph.progress import Display
+    from xstilts.report import show
+
+    devices, task_files = device or ["cpu"], task_file or []
+    with journey.open_store(store) as opened:
+        planned = journey.plan_study(study, data, opened, model or (), devices, task_files)
+        slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
+        with Display(err, len(planned.graph.nodes)) as display:
+            ended = journey.run_study(planned, opened, slots, display)
+        tables = journey.tables(opened, planned.study.name)
+    if json_to is None:
+        show.show_tables(tables, out)
+    summary = journey.run_summary(planned, ended)
+    emit(json_to, summary, lambda: show.show_run(summary, str(store), out))
+    if not ended.complete:
+        raise typer.Exit(1)
+
+
+def status(
+    study: Annotated[str | None, typer.Argument(help="One study; default: all of the store.")] = None,
+    store: StoreDir = Path("store"),
+    json_to: JsonTo = None,
+) -> None:
+    """What is done, running, waiting and failed, for each study of a store."""
+    from xstilts import journey
+    from xstilts.report import show
+
+    with journey.open_store(store, must_exist=True) as opened:
+        report = journey.status_report(opened, study)
+    emit(json_to, report, lambda: show.show_status(report, out))
+
+
+def why(
+    key: Annotated[str, typer.Argument(help="A node's key, or the first digits of it.")],
+    store: StoreDir = Path("store"),
+    json_to: JsonTo = None,
+) -> None:
+    """Everything a result depends on: specs, parents, versions, seconds, files; or why it failed."""
+    from xstilts import journey
+    from xstilts.graph.status import why as graph_why
+    from xstilts.report import show
+
+    with journey.open_store(store, must_exist=True) as opened:
+        found = graph_why(opened, key)
+    emit(json_to, found, lambda: show.show_why(found, out))
+
+
+def results(
+    study: Annotated[str | None, typer.Argument(help="One study; default: all of the store.")] = None,
+    store: StoreDir = Path("store"),
+    by_language: Annotated[
+        bool | None, typer.Option("--by-language/--no-by-language", help="Tables by language, too.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    json_to: JsonTo = None,
+) -> None:
+    """The zero-shot tables, or with --json one row per number."""
+    from xstilts import journey
+    from xstilts.report import show
+
+    with journey.open_store(store, must_exist=True) as opened:
+        if json_to is not None:
+            emit(json_to, journey.rows(opened, study), lambda: None)
+        else:
+            show.show_tables(journey.tables(opened, study, by_language), out, as_markdown=markdown)
+
+
+def clean(
+    store: StoreDir = Path("store"),
+    node: Annotated[
+        str | None, typer.Option(help="Remove this node (key or prefix) and all that follows from it.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it only say what would be removed.")] = False,
+    json_to: JsonTo = None,
+) -> None:
+    """Remove dead work folders, old failures and nodes that no study of the store needs."""
+    from xstilts import journey
+    from xstilts.report import show
+
+    with journey.open_store(store, must_exist=True) as opened:
+        report = journey.clean_store(opened, node, yes)
+    emit(json_to, report, lambda: show.show_clean(report, yes, out))

@@ -1,0 +1,107 @@
+"""``DIR/hub.json``: which files of a data folder came from the hub, from which commit, and how they differ from XTREME's.
+
+It also holds the commits themselves, so that a branch which moves on changes nothing until ``--update``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from xstilts.errors import DataError, StoreError
+from xstilts.graph.disk import guarded, read_json, write_json
+from xstilts.hyperparameters import Frozen
+from xstilts.model_source import ModelSource
+from xstilts.study import ModelChoice
+
+NAME = "hub.json"
+
+
+class Origin(Frozen):
+    """Where one file came from. ``changes`` counts what the rows needed to be readable (words cleaned, answers moved)."""
+
+    path: str
+    dataset: str
+    config: str | None
+    split: str
+    revision: str
+    rows: int
+    sha256: str
+    differs: str = ""
+    changes: dict[str, int] = Field(default_factory=dict)
+
+
+class Ledger(Frozen):
+    """The ledger of one data folder: commits by ``id@branch``, files by their path under the folder."""
+
+    datasets: dict[str, str] = Field(default_factory=dict)
+    models: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, Origin] = Field(default_factory=dict)
+
+    def used(self, digests: Collection[str]) -> list[Origin]:
+        """The origins of files whose content is among ``digests``."""
+        return [origin for _, origin in sorted(self.files.items()) if origin.sha256 in digests]
+
+    def pinned(self, choice: ModelChoice) -> ModelChoice:
+        """The model at the commit that was fetched, whatever its branch says now."""
+        sha = self.models.get(address(choice)) if choice.id is not None else None
+        return choice if sha is None else choice.model_copy(update={"revision": sha})
+
+
+def address(choice: ModelChoice) -> str:
+    """``id@revision`` as the study says it."""
+    return f"{choice.id}@{choice.revision or 'main'}"
+
+
+def load_ledger(data: Path) -> Ledger:
+    """The ledger of a data folder; an empty one where nothing was fetched."""
+    try:
+        return Ledger.model_validate(read_json(data / NAME))
+    except FileNotFoundError:
+        return Ledger()
+    except (StoreError, ValidationError) as error:
+        raise DataError(
+            f"the record of what came from the hub is damaged: {error}".splitlines()[0],
+            where=str(data / NAME),
+            hint="put it back from a copy; without it nobody can say where the fetched files came from",
+        ) from None
+
+
+def save_ledger(data: Path, ledger: Ledger) -> None:
+    """Replace the ledger, whole or not at all."""
+    with guarded(data / NAME):
+        write_json(data / NAME, ledger.model_dump(mode="json"))
+
+
+def origins(
+    ledger: Ledger, digests: Collection[str], choices: Mapping[str, ModelChoice], found: Iterable[ModelSource]
+) -> dict[str, Any]:
+    """What a study's record keeps of the hub: the files and the models it used, with their commits."""
+    models = {
+        m.name: {"id": choices[m.name].id, "revision": m.revision, "asked": choices[m.name].revision}
+        for m in found
+        if choices[m.name].id is not None
+    }
+    return {"files": [o.model_dump(mode="json") for o in ledger.used(digests)], "models": models}
+
+
+def notes(record: Mapping[str, Any], *models: str) -> list[str]:
+    """What a table of these models must say of the hub, from what ``origins`` recorded."""
+    groups: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for origin in record.get("files", ()):
+        folder = origin["path"].partition("/")[0]
+        groups[origin["dataset"], origin["revision"], origin["differs"]].add(folder)
+    told = []
+    for (dataset, revision, differs), folders in sorted(groups.items(), key=lambda g: sorted(g[1])):
+        which = f"Rows of {', '.join(sorted(folders))} come from the hub, {dataset} at {revision[:12]}"
+        told.append(f"{which}: {differs}." if differs else f"{which}.")
+    for model, source in record.get("models", {}).items():
+        if model in models:
+            pinned = source["asked"] == source["revision"]
+            hint = "" if pinned else f" To pin it, in the study file: revision: {source['revision']}"
+            told.append(f"{model} is {source['id']} at {source['revision'][:12]}.{hint}")
+    return told

@@ -1,0 +1,210 @@
+"""A model named by folder or by key, ready for somebody's own text. Torch is loaded by what is called here, not before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from xstilts import tasks
+from xstilts.errors import MissingNameError, ModelError
+from xstilts.graph.status import resolve
+from xstilts.graph.store import Store
+from xstilts.hyperparameters import Encoding
+from xstilts.task_types import Classification, Tagging, TaskType
+from xstilts.tasks.task import Task
+
+if TYPE_CHECKING:
+    from xstilts.models.model import Model
+
+EMBEDDING_LENGTH = 512
+"""Sub-words of a text that is embedded, as for XTREME's two retrieval tasks; less where the encoder ends before."""
+DESCRIPTION = "xstilts.json"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its head.
+
+    Args:
+        model: in evaluation mode.
+        task_type: the shape, labels in the order of the head.
+        encoding: as the model was trained.
+        pairs: its task classifies pairs of texts.
+    """
+
+    model: Model
+    task_type: TaskType
+    encoding: Encoding
+    pairs: bool
+
+
+def find_folder(name: str, store: Path | None) -> Path:
+    """The model folder called ``name``: a folder, a node's folder with ``model/`` in it, or a key (prefix) of ``store``.
+
+    Raises:
+        ModelError: there is no such folder, or the node has no model.
+        MissingNameError, StoreError: no node or several nodes of the store begin so.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        if store is None or not re.fullmatch("[0-9a-f]+", name):
+            raise ModelError(
+                f"no such model folder: {name!r}", hint="a finished node's model is named by its key and --store DIR"
+            )
+        found = Store(store)
+        folder = found.path(resolve(name, set(found.keys())))
+    inside = folder / "model"
+    if not (folder / "config.json").is_file() and inside.is_dir():
+        folder = inside
+    if not (folder / "config.json").is_file():
+        kind = _trained_as(folder / "model").get("kind")
+        what = f"it is a {kind!r} node, not a training" if kind else "it holds no config.json"
+        raise ModelError(f"no model in this folder: {what}", where=str(folder))
+    return folder
+
+
+def load_predictor(
+    folder: Path,
+    *,
+    task_files: Iterable[Path] = (),
+    max_length: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    device: str = "cpu",
+) -> Predictor:
+    """The model that a training exported to ``folder``.
+
+    Its texts are encoded as in that training when the folder lies in a store's node, else by its task's defaults.
+
+    Args:
+        folder: holds xstilts.json.
+        task_files: tasks from outside the package it may have been trained on.
+        max_length: sub-words of a sequence; stride and question keep their share of it.
+        precision: ``auto`` is bf16 where the device has it.
+        device: ``cpu`` or ``cuda:N``.
+
+    Raises:
+        ModelError: no exported model, one without a head, or a device that is not there.
+        MissingNameError: its task is unknown.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        raise ModelError(
+            f"no {DESCRIPTION} here: this is an encoder without a trained head, so it predicts nothing",
+            where=str(folder),
+            hint="`xstilts embed` takes any encoder; `xstilts run` trains heads",
+        )
+    from xstilts.models.export import read_description
+    from xstilts.models.model import Model
+    from xstilts.models.precision import resolve_precision
+
+    said = read_description(folder)
+    if said.head is None or said.type in ("retrieval", "masked_lm"):
+        raise ModelError(
+            f"this model was trained for {said.task!r} ({said.type.replace('_', ' ')}): it has no head that predicts",
+            where=str(folder),
+            hint="`xstilts embed` gives its embeddings",
+        )
+    for file in task_files:
+        tasks.load_file(file)
+    task = _task(said.task, folder)
+    task_type = task.type
+    if isinstance(task_type, Classification | Tagging):
+        task_type = replace(task_type, labels=said.head.labels)
+    with _placed(device):
+        model = Model.load(folder, precision=resolve_precision(precision, device), device=device)
+    trained = _trained_as(folder).get("spec", {}).get("encoding")
+    encoding = task.encoding if trained is None else Encoding.model_validate(trained)
+    # Every classification task of the package has pairs; one from outside may have single texts.
+    pairs = tasks.outside_digest(task.name) is None
+    return Predictor(model, task_type, fitted(encoding, model.encoder.max_length, max_length), pairs)
+
+
+def load_embedder(
+    folder: Path,
+    *,
+    max_length: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    device: str = "cpu",
+) -> tuple[Model, Encoding]:
+    """The encoder of any Hugging Face folder, without head, and how it encodes a text.
+
+    Raises:
+        ModelError: no such folder, no plain encoder, or a device that is not there.
+    """
+    from xstilts.models.model import Model
+    from xstilts.models.precision import resolve_precision
+
+    with _placed(device):
+        model = Model.start(folder, None, precision=resolve_precision(precision, device), device=device)
+    return model, fitted(Encoding(max_length=EMBEDDING_LENGTH), model.encoder.max_length, max_length)
+
+
+def check_layer(model: Model, layer: int | None) -> int:
+    """``layer``, the last one by default.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    if layer is not None and layer > model.num_layers:
+        raise ModelError(
+            f"layer {layer} was asked of an encoder with {model.num_layers} layers",
+            where="--layer",
+            hint=f"0 is the embedding output, {model.num_layers} the last layer",
+        )
+    return model.num_layers if layer is None else layer
+
+
+def fitted(encoding: Encoding, limit: int | None, wanted: int | None) -> Encoding:
+    """``encoding`` at the length ``wanted``, or shortened to what the encoder can number.
+
+    Raises:
+        ModelError: ``wanted`` is more than that.
+    """
+    if wanted is not None and limit is not None and wanted > limit:
+        raise ModelError(f"--max-length {wanted} was asked of an encoder that numbers {limit} positions")
+    length = wanted or min(encoding.max_length, limit or encoding.max_length)
+    if length == encoding.max_length:
+        return encoding
+    share = length / encoding.max_length
+    changes = {
+        "max_length": length,
+        "stride": int(encoding.stride * min(share, 1)),
+        "max_question_length": max(4, int(encoding.max_question_length * min(share, 1))),
+    }
+    return Encoding.model_validate(encoding.model_dump() | changes)
+
+
+@contextmanager
+def _placed(device: str) -> Iterator[None]:
+    """Torch's errors about a device it does not have, or that has no room, as ours."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}", where="--device") from None
+
+
+def _task(name: str, folder: Path) -> Task:
+    try:
+        return tasks.load(name)
+    except MissingNameError as error:
+        raise ModelError(
+            f"this model was trained on {name!r}, which is no task of this package",
+            where=str(folder / DESCRIPTION),
+            hint=f"{error.hint}; a task of your own is named by --task-file FILE",
+        ) from None
+
+
+def _trained_as(folder: Path) -> dict[str, Any]:
+    """``node.json`` of the store's node that ``folder`` is the model of; empty for a folder that lies elsewhere."""
+    path = folder.parent / "node.json"
+    if folder.name != "model" or not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"the node's record is damaged: {error}", where=str(path)) from None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,206 @@
+"""Rows of somebody's own file, one by one: a bad row is a row with a problem, so that the caller decides what it means.
+
+Only LF and CRLF end a line, a byte-order mark is passed over, and blank lines at the end do not count. A blank line
+between rows is a bad row: leaving it out would shift every row after it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from xstilts.data.files import suffix
+from xstilts.errors import DataError
+from xstilts.own_text.rows import FORMATS, Form
+
+MAX_BYTES = 2**22
+"""The longest row that is read. It bounds memory; a longer one is a bad row."""
+CHUNK_ROWS = 1024
+"""Rows that go through the model together, sorted by length among themselves."""
+
+Line = tuple[int, str, str]
+"""``(number from 1, text, problem)``; the problem is empty for a good line."""
+
+
+class Stream(Protocol):
+    """Bytes seen from here."""
+
+    def readline(self, size: int, /) -> bytes:
+        """The next line, at most ``size`` bytes of it; empty at the end."""
+
+    def isatty(self) -> bool:
+        """Whether somebody types it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the input: an example, or why it is none."""
+
+    line: int
+    example: Any
+    problem: str = ""
+    size: int = 0  # bytes, about
+
+
+@contextmanager
+def opened(file: str) -> Iterator[tuple[str, Stream]]:
+    """``(name in errors, bytes)`` of a file, gzip by suffix, or of standard input for ``-``.
+
+    Raises:
+        DataError: it cannot be opened, or its gzip is damaged.
+    """
+    if file == "-":
+        yield "standard input", sys.stdin.buffer
+        return
+    path = Path(file)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            yield file, stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"damaged gzip file: {error}", where=file) from error
+    except OSError as error:
+        if str(error.filename) != str(path):  # what the caller does with the rows can fail, too
+            raise
+        raise DataError(f"cannot read the file: {error.strerror or error}", where=file) from error
+
+
+def format_of(file: str, wanted: str | None, stream: Stream, where: str = "") -> tuple[str, Stream]:
+    """The format asked for, else the one of the file's suffix; standard input is told from its first line.
+
+    There a ``{`` begins JSON lines, a tab makes it a table, and everything else is plain text.
+
+    Returns:
+        the format, and the stream from its beginning.
+
+    Raises:
+        DataError: there is no such format, or standard input is empty.
+    """
+    if wanted is None and file != "-":
+        wanted = suffix(Path(file)).removeprefix(".")
+    if wanted is not None:
+        if wanted not in FORMATS:
+            raise DataError(
+                f"unknown format {wanted!r}", where=file, hint=f"name one of {', '.join(FORMATS)} with --format"
+            )
+        return wanted, stream
+    first = stream.readline(MAX_BYTES)
+    if not first:
+        raise _empty(where)
+    start = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return "jsonl" if start.startswith(b"{") else "tsv" if b"\t" in first else "txt", _Again(first, stream)
+
+
+class _Again:
+    """A stream whose first line was read already."""
+
+    def __init__(self, first: bytes, rest: Stream) -> None:
+        self._first, self._rest = first, rest
+
+    def readline(self, size: int, /) -> bytes:
+        """The next line, at most ``size`` bytes of it."""
+        if not self._first:
+            return self._rest.readline(size)
+        line, self._first = self._first[:size], self._first[size:]
+        return line
+
+    def isatty(self) -> bool:
+        """Whether somebody types it."""
+        return self._rest.isatty()
+
+
+def lines(stream: Stream) -> Iterator[Line]:
+    """Lines without their ends; one that is no UTF-8 or too long has a problem instead of a text."""
+    number = 0
+    while raw := stream.readline(MAX_BYTES + 2):
+        number += 1
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if not raw.endswith(b"\n") and len(raw) > MAX_BYTES:
+            while (rest := stream.readline(MAX_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield number, "", f"the row is longer than {MAX_BYTES:,} bytes"
+            continue
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            yield number, raw.decode("utf-8"), ""
+        except UnicodeDecodeError as error:
+            yield number, "", f"byte {error.start + 1} of the line is not UTF-8: {raw[error.start : error.end]!r}"
+
+
+def read_rows(found: Iterable[Line], form: Form, name: str) -> Iterator[Row]:
+    """Each line, or each sentence of ``conll``, as an example of ``form``.
+
+    Raises:
+        DataError: there is no row at all.
+    """
+    count = 0
+    for line, text, problem, size in _sentences(found) if form.format == "conll" else _no_blanks_at_the_end(found):
+        count += 1
+        example = None
+        if not problem:
+            try:
+                example = form.example(text)
+            except ValueError as error:
+                problem = str(error)
+        yield Row(line, example, problem, size)
+    if not count:
+        raise _empty(name)
+
+
+def _empty(where: str) -> DataError:
+    return DataError("the file is empty: there is no row to read", where=where)
+
+
+Block = tuple[int, str, str, int]
+
+
+def _no_blanks_at_the_end(found: Iterable[Line]) -> Iterator[Block]:
+    last = 0
+    for number, text, problem in found:
+        if not problem and not text.strip():
+            continue
+        for blank in range(last + 1, number):
+            yield blank, "", "the row is empty", 0
+        last = number
+        yield number, text, problem, len(text)
+
+
+def _sentences(found: Iterable[Line]) -> Iterator[Block]:
+    """Runs of lines with text; a problem of one line is one of its sentence."""
+    block: list[str] = []
+    start = size = 0
+    problem = ""
+    for number, text, wrong in found:
+        if wrong or text.strip():
+            start = start or number
+            size += len(text) + 1
+            problem = problem or (f"line {number}: {wrong}" if wrong else "")
+            if size > MAX_BYTES:
+                problem = problem or f"the sentence is longer than {MAX_BYTES:,} bytes"
+            if not problem:
+                block.append(text)
+        elif start:
+            yield start, "\n".join(block), problem, size
+            block, start, size, problem = [], 0, 0, ""
+    if start:
+        yield start, "\n".join(block), problem, size
+
+
+def chunks(rows: Iterable[Row], most: int = CHUNK_ROWS) -> Iterator[list[Row]]:
+    """At most ``most`` rows and about ``MAX_BYTES`` of text at a time."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        if chunk and (len(chunk) == most or size + row.size > MAX_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row.size
+    if chunk:
+        yield chunk

@@ -1,0 +1,151 @@
+"""The input files of a study: which languages each target has, which files hold their rows, and what is left out and why.
+
+Everything is asked of the disk once for each plan: arms and seeds ask the same again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import DataError
+from xstilts.study import Study
+from xstilts.tasks import load, targets
+from xstilts.tasks.folder import DataFolder
+from xstilts.tasks.task import Task
+
+FileEntry = dict[str, str]
+
+
+class StudyFiles:
+    """Names and digests of the rows a study needs.
+
+    Args:
+        study: the study file.
+        data: the data folder with the study's overrides.
+        digest: sha-256 of a file (cached by size, mtime and inode).
+    """
+
+    def __init__(self, study: Study, data: DataFolder, digest: Callable[[Path], str]) -> None:
+        self.study, self.data, self.digest = study, data, digest
+        self.places: dict[str, str] = {}  # sha-256 -> where the file lies
+        self.left_out: dict[tuple[str, str], dict[str, str]] = {}
+        self.entries = cache(self._read_entries)
+        self.needed = cache(self._read_needed)
+        self.languages = cache(self._find_languages)
+        self.overlaps = cache(self._find_overlaps)
+        self.bucc_gold = cache(self._find_bucc_gold)
+
+    def gold(self, target: str, split: str) -> dict[str, Any]:
+        """The files of every language of a target with their gold."""
+        return {lang: self.entries(target, split, lang, True) for lang in self.languages(target, split)}
+
+    def splits(self, target: Task) -> list[str]:
+        """The splits of a target that are evaluated."""
+        return [s for s in self.study.splits if s in target.files and self.languages(target.name, s)]
+
+    def text(self, pattern: str, language: str) -> FileEntry | None:
+        """The text file of a language, for masked LM; ``None`` if there is none."""
+        path = self.data.root / pattern.replace("{language}", language)
+        found = next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
+        return None if found is None else self._entry(found)
+
+    def _known(self, task: Task) -> list[str]:
+        """The languages a task can have here: its own, and those of the study that it has files for."""
+        own = [lang for lang in self.study.own_languages if any(self._evaluated(task, lang))]
+        return list(dict.fromkeys([*task.languages, *own]))
+
+    def _evaluated(self, task: Task, language: str) -> list[str]:
+        return [s for s in task.files if s != "train" and self.data.files(task, s, language)]
+
+    def dev(self, task: Task) -> dict[str, Any]:
+        """The source-language dev rows that choose a checkpoint."""
+        if not self.data.files(task, "dev", self.study.source):
+            raise DataError(
+                f"{task.name} has no {self.study.source} dev rows to choose the checkpoint on",
+                where=str(self.data.root),
+                hint=f"add them, or say in the study file: training: {{{task.name}: {{selection: last}}}}",
+            )
+        return self.entries(task.name, "dev", self.study.source, True)
+
+    def _find_languages(self, name: str, split: str) -> tuple[str, ...]:
+        """The languages of a target that are evaluated, by the study's rule; test rows that must be there are demanded."""
+        task, wish = load(name), self.study.languages
+        known = self._known(task)
+        there = [lang for lang in known if self.data.files(task, split, lang)]
+        wanted = known if isinstance(wish, str) else [lang for lang in wish if lang in known]
+        only_some = wish in ("available", "with_gold") or split != "test"
+        missing = [lang for lang in wanted if lang not in there]
+        if missing and (not only_some or not any(self._evaluated(task, lang) for lang in known)):
+            raise DataError(
+                f"{name} has no {split} files for {', '.join(missing)}; looked for "
+                f"{' or '.join(self.data.missing(task, split, missing[0]))}",
+                where=str(self.data.root),
+                hint=f"get them: {task.fetch}\n  or evaluate what is there, in the study file: languages: available",
+            )
+        for lang in missing:
+            self._leave_out(name, split, lang, "no file")
+        for lang in () if isinstance(wish, str) else (lang for lang in wish if lang not in known):
+            self._leave_out(name, split, lang, "not one of its languages")
+        found = [lang for lang in wanted if lang in there]
+        if wish == "with_gold":
+            for lang in [lang for lang in found if not self._has_gold(task, split, lang)]:
+                self._leave_out(name, split, lang, "no gold")
+                found.remove(lang)
+        return tuple(found)
+
+    def _leave_out(self, target: str, split: str, language: str, reason: str) -> None:
+        key = {"target": target, "split": split, "language": language, "reason": reason}
+        self.left_out[target, f"{split}-{language}"] = key
+
+    def _has_gold(self, task: Task, split: str, language: str) -> bool:
+        if self.data.gold_files(task, split, language):
+            return True
+        first = next(iter(task.read(self.data.files(task, split, language), language)), None)
+        return first is not None and task.type.gold(first) is not None
+
+    def _find_overlaps(self, rows_of: str) -> list[dict[str, Any]]:
+        """Test files in the source language whose rows must not be trained on: same shape, any target of the study.
+
+        In XTREME's order, whatever the study's: the order in which targets are listed must not change a key.
+        """
+        found, order = [], [t.name for t in targets()]
+        for target in sorted(map(load, self.study.targets), key=lambda t: ([*order, t.name].index(t.name), t.name)):
+            same = type(target.type) is type(load(rows_of).type)
+            if same and self.data.files(target, "test", self.study.source):
+                found.append({"task": target.name, **self.entries(target.name, "test", self.study.source, False)})
+        return found
+
+    def _read_needed(self, name: str, split: str, language: str) -> dict[str, Any]:
+        task = load(name)
+        if not self.data.files(task, split, language):
+            raise DataError(
+                f"{task.name} has no {language} {split} files; looked for "
+                f"{' or '.join(self.data.missing(task, split, language))}",
+                where=str(self.data.root),
+                hint=f"get them: {task.fetch}\n  or point the study at a stand-in: data: {{files: "
+                f"{{{task.name}.{split}: FILE}}}}",
+            )
+        return self.entries(task.name, split, language, True)
+
+    def _read_entries(self, task: str, split: str, language: str, gold: bool) -> dict[str, Any]:
+        """Names and digests of the files of one split and language; identity is content, never the place."""
+        texts = self.data.files(load(task), split, language)
+        if not gold and load(task).group == "retrieval":
+            texts = texts[:2]  # BUCC's third file is its gold: mining must not depend on it
+        entries = {"files": [self._entry(p) for p in texts]}
+        if gold:
+            entries["gold"] = [self._entry(p) for p in self.data.gold_files(load(task), split, language)]
+        return entries
+
+    def _entry(self, path: Path) -> FileEntry:
+        sha256 = self.digest(path)
+        self.places[sha256] = str(path)
+        return {"name": path.name, "sha256": sha256}
+
+    def _find_bucc_gold(self) -> dict[str, dict[str, Any]]:
+        bucc = load("bucc2018")
+        there = [lang for lang in self._known(bucc) if self.data.files(bucc, "dev", lang)]
+        return {lang: self.entries(bucc.name, "dev", lang, True) for lang in there if self._has_gold(bucc, "dev", lang)}

@@ -1,0 +1,237 @@
+"""The checkpoints of a node outlive its attempt: they go to the next attempt, whole, and to nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_graph import contents, leftovers, node
+
+from tiny_world import tiny_data, tiny_study
+from xstilts.errors import StoreError
+from xstilts.graph.claim import Claim
+from xstilts.graph.clean import removable, remove
+from xstilts.graph.disk import digest_file
+from xstilts.graph.failure import Failure
+from xstilts.graph.node import Graph, Resources
+from xstilts.graph.owner import Owner
+from xstilts.graph.run import Summary, run, status
+from xstilts.graph.store import NodeBusyError, Store
+from xstilts.model_source import find_model
+from xstilts.plan import Plan, make_plan
+from xstilts.study import parse_study
+from xstilts.tasks.folder import DataFolder
+
+MADE = node("train", "a")
+
+
+def leave_checkpoint(store: Store, step: int = 3) -> Path:
+    """Claim the node and write what a training would; gives the output folder."""
+    out = store.begin(MADE)
+    (out / "half.txt").write_text("half")
+    (out.parent / "scratch").mkdir()
+    place = Claim.of(out).checkpoints / f"step-{step:08d}"
+    place.mkdir(parents=True)
+    (place / "weights").write_text("weights")
+    return out
+
+
+def die(store: Store) -> None:
+    """The claim's processes are dead from now on."""
+    path = store.work(MADE.key) / "owner.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "births": {str(told["pid"]): "an earlier process"}}))
+
+
+def kept(store: Store) -> list[str]:
+    """What lies in the node's work folder."""
+    return sorted(p.relative_to(store.work(MADE.key)).as_posix() for p in store.work(MADE.key).rglob("*"))
+
+
+CHECKPOINT = ["checkpoints", "checkpoints/step-00000003", "checkpoints/step-00000003/weights"]
+
+
+def test_the_next_claim_finds_a_dead_owners_checkpoints_and_nothing_else(store: Store) -> None:
+    leave_checkpoint(store)
+    die(store)
+    out = Store(store.root).begin(MADE)
+    assert kept(store) == [*CHECKPOINT, "out", "owner.json"]
+    assert list(out.iterdir()) == []
+
+
+def test_released_and_killed_attempts_keep_checkpoints_a_failed_one_and_a_finished_one_do_not(store: Store) -> None:
+    leave_checkpoint(store)
+    store.release(MADE.key)
+    assert kept(store) == CHECKPOINT
+    assert store.owner(MADE.key) is None
+    assert status(Graph("g", (MADE,)), store) == {MADE.key: "waiting"}
+    store.begin(MADE)
+    store.fail(MADE, Failure("WorkerDied", "worker died, signal 9"), keep_checkpoints=True)
+    assert kept(store) == CHECKPOINT
+    store.begin(MADE)
+    store.fail(MADE, ValueError("its own"))
+    assert leftovers(store) == []
+    out = leave_checkpoint(store)
+    store.commit(MADE, out, {})
+    assert leftovers(store) == []
+    assert set(contents(store)[MADE.key]) == {"half.txt"}
+
+
+@pytest.mark.parametrize("dies_at", range(4))
+def test_a_takeover_that_dies_loses_no_checkpoint(store: Store, monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
+    """At each of its renames: of ``out``, of ``scratch``, of the owner's file, and after them."""
+    leave_checkpoint(store)
+    die(store)
+    calls = iter(range(100))
+
+    def stopping(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if next(calls) == dies_at:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stopping(Path.rename))
+        patch.setattr(Path, "replace", stopping(Path.replace))
+        if dies_at < 3:
+            with pytest.raises(KeyboardInterrupt):
+                Store(store.root).begin(MADE)
+        else:
+            Store(store.root).begin(MADE)
+            die(store)
+    assert set(CHECKPOINT) <= set(kept(store))
+    assert Store(store.root).begin(MADE).is_dir()
+    assert set(CHECKPOINT) <= set(kept(store))
+
+
+def test_after_a_takeover_the_former_worker_may_not_write_and_its_driver_not_release(store: Store) -> None:
+    former = Claim.of(leave_checkpoint(store))
+    with former.held():
+        pass
+    die(store)
+    other = Store(store.root)
+    now = Claim.of(other.begin(MADE))
+    with pytest.raises(StoreError, match="another driver has taken this node over"), former.held():
+        pytest.fail("was let in")
+    store.release(MADE.key)
+    store.fail(MADE, ValueError("late"))
+    with now.held():
+        assert kept(store) == [*CHECKPOINT, "out", "owner.json"]
+    with pytest.raises(NodeBusyError):
+        Store(store.root).begin(MADE)
+
+
+def test_a_takeover_waits_while_a_checkpoint_is_put_in_place(store: Store) -> None:
+    former = Claim.of(leave_checkpoint(store))
+    die(store)
+    former = Claim.of(former.folder / "out")
+    taken = threading.Thread(target=Store(store.root).begin, args=(MADE,))
+    with former.held():
+        taken.start()
+        taken.join(0.2)
+        assert taken.is_alive()
+        assert (former.folder / "out" / "half.txt").exists()
+    taken.join(10)
+    assert not (former.folder / "out" / "half.txt").exists()
+
+
+def test_clean_offers_checkpoints_of_the_dead_and_never_of_the_living(store: Store) -> None:
+    leave_checkpoint(store)
+    assert removable(store) == []
+    die(store)
+    (item,) = removable(store)
+    assert (item.what, item.key, item.why) == ("work", MADE.key, "checkpoints of an unfinished training")
+    assert item.bytes >= len("weights")
+    claimed = Store(store.root).begin(MADE)
+    remove(store, [item])
+    assert claimed.exists(), "claimed between listing and removing"
+    assert removable(store) == []
+    die(store)
+    remove(store, removable(store))
+    assert leftovers(store) == []
+
+
+# A real training in a real worker
+
+
+SETTINGS = {"epochs": 8, "batch_size": 4, "dropout": 0.1, "selection": "dev", "patience": 40}
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """One PAWS-X training, of 48 steps."""
+    choice = {"arms": {"none": {}}, "targets": ["pawsx"], "splits": ["dev"], "languages": ["de"]}
+    raw = tiny_study(**choice, training={"target": SETTINGS})
+    study = parse_study(raw)
+    models = [find_model(name, choice, digest_file) for name, choice in study.models.items()]
+    return make_plan(study, DataFolder(tiny_data()), models, precision="fp32", digest=digest_file)
+
+
+def go(plan: Plan, store: Store, checkpoint_seconds: float) -> tuple[str, Summary]:
+    """Run the plan's training; gives its key."""
+    (key,) = (n.key for n in plan.graph if n.kind == "train")
+    resources = Resources(plan.files, plan.models, threads=1, checkpoint_seconds=checkpoint_seconds)
+    command = [sys.executable, "-m", "xstilts.execute"]
+    summary = run(plan.graph, store, [resources], worker_command=command, listen=lambda e: None, wanted=[key])
+    return key, summary
+
+
+def kill_worker(store: Store, key: str, steps: int) -> Callable[[], int]:
+    """Kill -9 the node's worker as soon as it has saved ``steps`` steps; the result waits and gives the last one seen."""
+    seen: list[int] = []
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            saved = [int(p.name[5:]) for p in store.work(key).glob("checkpoints/step-*")]
+            owner = Owner.read(store.work(key) / "owner.json")
+            if saved and max(saved) >= steps and owner is not None:
+                seen.append(max(saved))
+                (worker,) = (int(pid) for pid in owner.births if int(pid) != os.getpid())
+                os.kill(worker, signal.SIGKILL)
+                return
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+
+    def last() -> int:
+        thread.join()
+        return seen[0]
+
+    return last
+
+
+def test_kill_9_of_a_training_worker_and_the_same_command_again(plan: Plan, tmp_path: Path) -> None:
+    calm, store = Store(tmp_path / "calm"), Store(tmp_path / "store")
+    key, summary = go(plan, calm, checkpoint_seconds=1e9)
+    assert summary.complete
+    steps = calm.record(key)["attempt"]["training"]["planned_steps"]
+    assert steps == 48
+    killed_at = kill_worker(store, key, steps // 3)
+    _, summary = go(plan, store, checkpoint_seconds=0)
+    saved = killed_at()
+    assert summary.failed.keys() == {key}
+    assert "signal 9" in summary.failed[key]
+    assert store.has_checkpoints(key)
+    _, summary = go(plan, store, checkpoint_seconds=1e9)
+    assert summary.complete
+    name = "model/model.safetensors"
+    assert store.files(key)[name] == calm.files(key)[name]
+    (resumed,) = store.record(key)["attempt"]["training"]["resumed"]
+    assert saved <= resumed["step"] < steps
+    assert resumed["same_conditions"]
+    assert resumed["damaged"] == []
+    assert calm.record(key)["attempt"]["training"]["resumed"] == []
+    assert leftovers(store) == []
+    assert store.failures() == []
