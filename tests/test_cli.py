@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import xstilts
-from tiny_world import environment, fake_model, tiny_data, write_study
+from tiny_world import CLI, environment, fake_model, tiny_data, write_study
 from xstilts import cli, journey, tasks
 from xstilts.graph.store import Store
 
@@ -289,6 +289,25 @@ def test_data_check_looks_at_the_files_a_study_points_at(call: Call, tmp_path: P
     assert "mine.tsv:2" in json.dumps(json.loads(out))
     wrong = study(tmp_path, data={"files": {"pawsy.train": "mine.tsv"}})
     assert "'pawsy'" in refused(call, "data", "check", "--data", data, "--study", wrong)
+
+
+@pytest.mark.parametrize("verb", [["tasks", "--json", "-"], ["models", "--json", "-"], ["tasks"], []], ids=" ".join)
+def test_a_reader_that_leaves_is_no_failure_of_ours(verb: list[str]) -> None:
+    """Whether it is met in the middle of the verb or when the last lines are flushed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*CLI, *verb],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env={**environment(), "PYTHONUNBUFFERED": ""},
+            timeout=100,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_looking_at_things_loads_no_torch(planned: Path, submission: tuple[Path, Path]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from xstilts.errors import DataError, StudyError
+from xstilts.journey import read_study
 from xstilts.plan import Plan, make_plan
 from xstilts.study import parse_study
 from xstilts.tasks.folder import DataFolder
@@ -59,6 +60,7 @@ def plan(world: Path, **changes: Any) -> Plan:
         "own_languages": {"qaa": {"name": "Neru", "distance": 1}},
         "seeds": [1, 2],
         "training": {"xnli": {"selection": "last"}},
+        "encoding": {"intermediate": {"max_length": 64}, "target": {"max_length": 64}},
         **changes,
     }
     return make_plan(parse_study(study), DataFolder(world), [], precision="fp32", digest=digest)
@@ -104,6 +106,17 @@ def test_own_languages_are_evaluated_where_they_have_files(world: Path) -> None:
 def test_translations_that_are_not_there_are_missed_before_anything_runs(world: Path) -> None:
     with pytest.raises(DataError, match="no bitext"):
         plan(world, pretrain={"bitext": "nothing/{language}.tsv"})
+
+
+def test_sequences_longer_than_the_model_numbers_are_refused_before_anything_runs(world: Path) -> None:
+    with pytest.raises(StudyError, match="bucc2018 is encoded in up to 512 sub-words"):
+        plan(world, encoding={"intermediate": {"max_length": 64}, "xnli": {"max_length": 64}})
+
+
+def test_a_recipe_is_found_although_a_folder_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pocket").mkdir()  # where the first run put the world
+    monkeypatch.chdir(tmp_path)
+    assert read_study(Path("pocket")).name == "pocket"
 
 
 def test_mlqa_has_rules_for_its_own_and_for_constructed_languages_only(world: Path) -> None:

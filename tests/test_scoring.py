@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from test_rows import placed
+from xstilts.chance import chance, verdict
 from xstilts.errors import DataError, PredictionError
 from xstilts.graph.node import Node
-from xstilts.scoring import CHANCE, calibrate, chance, folded, read_rows, score, verdict, write_rows
+from xstilts.scoring import calibrate, folded, read_rows, score, write_rows
+from xstilts.task_types.classification import PairExample
+from xstilts.task_types.span import Answer, SpanExample
+from xstilts.task_types.tagging import TaggingExample
 from xstilts.tasks import load
 
 Rows = list[dict[str, Any]]
@@ -45,7 +49,7 @@ def test_verdicts(task: str, golds: Any, answers: Any, scores: dict[str, float],
 def run_score(
     folder: Path, spec: dict[str, Any], outputs: dict[str, Rows], resources: Any, calibration: Any = None
 ) -> Rows:
-    """The rows of a score node over these outputs but for what chance is; its folder is ``folder/out``."""
+    """The rows of a score node over these outputs; its folder is ``folder/out``."""
     for language, rows in outputs.items():
         write_rows(folder / "predictions" / "outputs" / f"{language}.jsonl", rows)
     parents = {"predictions": folder / "predictions"}
@@ -56,13 +60,13 @@ def run_score(
     counts = score(Node("score", spec), parents, folder / "out", resources)
     found: Rows = json.loads((folder / "out" / "scores.json").read_text())
     assert counts == {"rows": len(found)}
-    return [row for row in found if row["metric"] != CHANCE]
+    return found
 
 
 def chance_of(folder: Path) -> dict[str, float]:
     """Language -> what guessing scores, as the score node in ``folder`` says."""
-    found: Rows = json.loads((folder / "out" / "scores.json").read_text())
-    return {row["language"]: row["value"] for row in found if row["metric"] == CHANCE and not row["main"]}
+    found: dict[str, float] = json.loads((folder / "out" / "chance.json").read_text())
+    return found
 
 
 XNLI = {"test-de.tsv": "a\tb\nc\td\ne\tf\n", "gold.tsv": "neutral\nentailment\nentailment\n"}
@@ -282,13 +286,33 @@ def test_sweep_rows_are_folded_by_layer_and_pooling() -> None:
     assert list(folded([pair])) == [{"layer": 1, "pooling": "mean", "pairs": [["a", "b", 1.5]]}]
 
 
-def test_chance_is_what_one_constant_answer_scores() -> None:
-    tags = [("NOUN", "NOUN", "VERB"), ("NOUN",)]
-    assert chance(load("xnli"), ["neutral", "entailment", "neutral", "neutral"], "de") == 75
-    # All words NOUN: one run of three words and one of one word, of which the second is right.
-    assert chance(load("udpos"), tags, "de") == pytest.approx(100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
-    assert chance(load("panx"), [("O", "B-PER"), ("O",)], "de") == 0
-    assert chance(load("xquad"), [("Paris",), ("seven",)], "de") == 0
+def pairs(*labels: str) -> list[PairExample]:
+    return [PairExample(str(i), "a", "b", label) for i, label in enumerate(labels)]
+
+
+def test_chance_of_labels_is_the_most_frequent_one() -> None:
+    assert chance(load("xnli"), pairs("neutral", "entailment", "neutral", "neutral"), "de") == 75
+
+
+def test_chance_of_tags_is_the_better_of_one_tag_and_tags_by_their_frequency() -> None:
+    def sentences(*tags: tuple[str, ...]) -> list[TaggingExample]:
+        return [TaggingExample(str(i), ("w",) * len(found), found) for i, found in enumerate(tags)]
+
+    # All words NOUN: one run of three words and one of one word, of which the second is right; drawn tags do no better.
+    constant = 100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3)
+    assert chance(load("udpos"), sentences(("NOUN", "NOUN", "VERB"), ("NOUN",)), "de") >= constant - 1e-9
+    many = sentences(*[("O", "B-PER", "O", "B-LOC")] * 200)
+    assert (
+        15 < chance(load("panx"), many, "de") < 35
+    )  # a constant answer scores 0 or finds half; draws find one in four
+
+
+def test_chance_of_answers_is_a_word_of_the_context() -> None:
+    def questions(context: str, answer: str, n: int = 400) -> list[SpanExample]:
+        return [SpanExample(str(i), "who?", context, (Answer(answer, context.index(answer)),)) for i in range(n)]
+
+    assert 15 < chance(load("xquad"), questions("w x y z", "x"), "de") < 35
+    assert chance(load("xquad"), questions("one two three four", "one two three four"), "de") == pytest.approx(20)
 
 
 def test_chance_of_finding_a_translation_is_one_in_all(tmp_path: Path) -> None:

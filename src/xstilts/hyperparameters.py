@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -62,6 +62,21 @@ class Architecture(Frozen):
     vocabulary: int = Field(2000, ge=64)
     max_length: int = Field(128, ge=16)
 
+    @model_validator(mode="after")
+    def _heads_share_the_hidden_size(self) -> Architecture:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+        return self
+
+
+def _keep_last(training: Any) -> Any:
+    """There is no dev score to choose by."""
+    if not isinstance(training, dict):
+        return training
+    if training.get("selection", "last") != "last":
+        raise ValueError("pre-training has no dev score to choose by: selection is 'last'")
+    return {**training, "selection": "last"}
+
 
 class Pretraining(Frozen):
     """Masked LM from scratch: the first phase (Devlin et al. 2019; Conneau and Lample 2019 for translation LM).
@@ -74,7 +89,7 @@ class Pretraining(Frozen):
         alpha: languages are drawn with probability proportional to (number of lines) ** alpha (0.3 in XLM-R).
         mask: share of sub-words to predict; 80 % of them are masked, 10 % replaced, 10 % left (Devlin et al. 2019).
         model: the encoder's shape.
-        training: steps (``max_steps``), batch size, learning rate and the rest.
+        training: steps (``max_steps``), batch size, learning rate and the rest; the last step is kept.
         seed: of everything random; one pre-training is shared by all seeds of a study.
     """
 
@@ -85,5 +100,5 @@ class Pretraining(Frozen):
     alpha: float = Field(0.3, ge=0, le=1)
     mask: float = Field(0.15, gt=0, lt=1)
     model: Architecture = Architecture()
-    training: Training
+    training: Annotated[Training, BeforeValidator(_keep_last)]
     seed: int = 1

@@ -22,7 +22,7 @@ from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
 from xstilts.plan import Plan, make_plan
 from xstilts.report.languages import language_tables
-from xstilts.report.results import main_rows, result_rows
+from xstilts.report.results import guesses, main_rows, result_rows
 from xstilts.report.table import Table, zero_shot_table
 from xstilts.study import ModelChoice, Study, load_study
 from xstilts.tasks.folder import DataFolder
@@ -49,7 +49,7 @@ def open_store(root: Path, *, must_exist: bool = False) -> Iterator[Store]:
 def read_study(file: Path) -> Study:
     """A study file, or a recipe shipped with the package by its name."""
     recipes = {path.stem: path for path in RECIPES.glob("*.yaml")}
-    if not file.exists() and str(file) in recipes:
+    if not file.is_file() and str(file) in recipes:  # a folder may have a recipe's name: the pocket world's data
         return load_study(recipes[str(file)])
     if not file.exists() and not file.suffix:
         raise MissingNameError("recipe or study file", str(file), sorted(recipes))
@@ -63,6 +63,7 @@ def plan_study(
     model_folders: Sequence[str] = (),
     devices: Sequence[str] = ("cpu",),
     task_files: Sequence[Path] = (),
+    seeds: str | None = None,
 ) -> Plan:
     """Plan a study: names, files, models and precision are checked before anything is computed.
 
@@ -73,10 +74,11 @@ def plan_study(
         model_folders: ``NAME=FOLDER`` for models that lie elsewhere than the study says.
         devices: where it will run; ``auto`` precision is bf16 when all of them have it natively.
         task_files: tasks from outside the package.
+        seeds: other ones than the study's, ``1,2,3``.
     """
     for path in task_files:
         tasks.load_file(path)
-    study = _placed(read_study(file), model_folders, file)
+    study = _seeded(_placed(read_study(file), model_folders, file), seeds)
     check_names(study)
     _make_pocket_world(data)
     if not data.is_dir():
@@ -97,11 +99,23 @@ def plan_study(
 
 
 def _make_pocket_world(data: Path) -> None:
-    """``--data pocket`` is made where it is not there: a newcomer's first study needs no data."""
-    if data.name == "pocket" and not data.exists():
-        from xstilts.pocket import make_world
+    """``--data pocket`` is made where it is not there: a newcomer's first study needs no data.
 
+    Raises:
+        DataError: there is one, but another version of the generator made it.
+    """
+    if data.name != "pocket" and not (data / "pocket.json").is_file():
+        return
+    from xstilts.pocket import is_current, make_world
+
+    if not data.exists():
         make_world(data)
+    elif (data / "pocket.json").is_file() and not is_current(data, None):
+        raise DataError(
+            "this pocket world was made by another version of xstilts, so its rows are not those of the recipe",
+            where=str(data),
+            hint=f"remove it ({data} is made anew), or name another folder: --data elsewhere/pocket",
+        )
 
 
 def fetch_study(
@@ -127,6 +141,18 @@ def read_stand_ins(file: Path) -> dict[str, list[Path]]:
     study = read_study(file)
     check_names(study)
     return stand_ins(study)
+
+
+def _seeded(study: Study, seeds: str | None) -> Study:
+    if seeds is None:
+        return study
+    try:
+        chosen = tuple(int(seed) for seed in seeds.split(","))
+    except ValueError:
+        raise StudyError(f"{seeds!r} is not a list of whole numbers such as 1,2,3", where="--seeds") from None
+    if len(set(chosen)) < len(chosen):
+        raise StudyError(f"the same seed twice in {seeds!r}", where="--seeds")
+    return study.model_copy(update={"seeds": chosen})
 
 
 def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
@@ -249,15 +275,16 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
     """
     found = []
     for name, payload in _studies(store, study).items():
-        scored = main_rows(store, name)
+        scored, guessed = main_rows(store, name), guesses(store, name)
+        declared = payload.get("targets", {})
         for model in payload["study"]["models"]:
             for split in ("test", "dev"):
                 if any(r["model"] == model and r["split"] == split for r in scored):
-                    table = zero_shot_table(scored, payload["study"], model, split, payload.get("targets"))
+                    table = zero_shot_table(scored, payload["study"], model, split, declared, guessed)
                     from_hub = ledger.notes(payload.get("hub", {}), model)
                     found.append(replace(table, notes=(*table.notes, *from_hub)))
                     if by_language or (by_language is None and _declares_distances(payload["study"])):
-                        found += language_tables(scored, payload["study"], model, split)
+                        found += language_tables(scored, payload["study"], model, split, declared, guessed)
     return found
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import DataError
+from xstilts.errors import DataError, StudyError
 from xstilts.graph.node import Graph, Node
 from xstilts.hyperparameters import Pretraining
 from xstilts.model_source import ModelSource
@@ -124,6 +124,7 @@ class _Planner:
 
     def _pretrained(self, name: str, settings: Pretraining) -> _Start:
         """A model made from scratch: one node, shared by all arms and seeds."""
+        self._check_lengths(name, settings.model.max_length)
         text, missing = {}, []
         for language in settings.languages:
             text[language] = self.files.text(settings.text, language)
@@ -151,6 +152,20 @@ class _Planner:
         }
         node = self._add("pretrain", spec, {}, {"model": name, "task": "masked LM"})
         return _Start({}, {"model": node.key}, settings.model.num_layers)
+
+    def _check_lengths(self, name: str, positions: int) -> None:
+        """No task may encode longer sequences than a model numbers: found out here, not after the pre-training."""
+        arms = [arm.intermediate for arm in self.study.arms.values() if arm.intermediate]
+        for role, names in (("intermediate", arms), ("target", self.study.targets)):
+            for task in map(load, names):
+                length = self.study.encoding_of(task.name, role, task.encoding).max_length
+                if length > positions:
+                    raise StudyError(
+                        f"{task.name} is encoded in up to {length} sub-words, but models.{name} numbers {positions}",
+                        where=f"encoding.{task.name}.max_length",
+                        hint=f"say so in the study file: encoding: {{{role}: {{max_length: {positions}, stride: "
+                        f"{positions // 4}}}}}, or raise models.{name}.pretrain.model.max_length",
+                    )
 
     def _arm(self, model: str, start: _Start, arm: str, task: str | None, seed: int) -> None:
         labels = {"model": model, "arm": arm, "seed": seed}

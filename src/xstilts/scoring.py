@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from xstilts.calibration import best_threshold, choose_layer, kept_pairs
+from xstilts.chance import chance, verdict
 from xstilts.errors import GoldError, PredictionError
 from xstilts.graph.node import Node, Resources
 from xstilts.metrics import xtreme
@@ -30,10 +29,6 @@ STATUSES = {
     "failed": "its node failed: xstilts why KEY",
     "blocked": "a node it needs failed",
 }
-
-
-CHANCE = "chance"
-"""Name of the row that says what guessing would score, on the scale of the main score."""
 
 
 class Scored(NamedTuple):
@@ -116,17 +111,24 @@ def place(layer: int, pooling: str) -> str:
 
 
 def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> dict[str, Any]:
-    """Official scores of every language; writes ``scores.json`` (rows) and the submission files of a whole test split."""
+    """Official scores of every language.
+
+    Writes ``scores.json`` (rows), ``chance.json`` (language -> what guessing scores) and, for a whole test split, the
+    submission files.
+    """
     spec = node.spec
     task = load(spec["task"])
     calibration = None
     if "calibration" in parents:
         calibration = json.loads((parents["calibration"] / "calibration.json").read_text(encoding="utf-8"))
     rows: list[ScoreRow] = []
+    guessed: dict[str, float] = {}
     swept: dict[str, list[Scored]] = {}
     for language, entry in spec["languages"].items():
         examples = choose_rows(open_rows(task, entry, language, resources), spec["rows"])
         outputs = read_rows(parents["predictions"] / "outputs" / f"{language}.jsonl")
+        if all(task.type.gold(e) is not None for e in examples):
+            guessed[language] = chance(task, examples, language)
         if calibration is None:
             rows += _score_examples(task, language, examples, outputs)
         else:
@@ -137,6 +139,7 @@ def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resourc
     if calibration is not None:
         rows += _retrieval_rows(task, spec["split"], swept, calibration)
     (out / "scores.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
+    (out / "chance.json").write_text(json.dumps(guessed, indent=1), encoding="utf-8")
     return {"rows": len(rows)}
 
 
@@ -152,8 +155,7 @@ def _score_examples(
     answers = [task.type.answer(o) for o in outputs]
     scores = task.metric(golds, answers, language)
     status = verdict(task, golds, answers, scores)
-    rows = [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
-    return [*rows, _row(task, language, CHANCE, chance(task, golds, language), len(golds), status="ok")]
+    return [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
 
 
 def _score_retrieval(
@@ -184,8 +186,6 @@ def _retrieval_rows(
     best = _best_place(swept, task.main_score[0])
     rows = []
     for language, found in swept.items():
-        if found:
-            rows.append(_row(task, language, CHANCE, 100 / found[0].rows, found[0].rows, status="ok"))
         for at in found:
             names = ["curve"]
             if (at.layer, at.pooling) == (calibration["layer"], calibration["pooling"]):
@@ -249,48 +249,6 @@ def _row(task: Task, language: str, metric: str | None, value: float | None, cou
         "status": status,
         "main": metric in task.main_score,
     }
-
-
-def chance(task: Task, golds: Sequence[Any], language: str) -> float:
-    """What the main score gives to one constant answer: the most frequent gold (tags: the most frequent tag; spans: none)."""
-    match task.type.name:
-        case "span":
-            constant: list[Any] = [""] * len(golds)
-        case "tagging":
-            ((tag, _),) = Counter(tag for tags in golds for tag in tags).most_common(1)
-            constant = [(tag,) * len(tags) for tags in golds]
-        case _:
-            constant = [Counter(golds).most_common(1)[0][0]] * len(golds)
-    scores = task.metric(golds, constant, language)
-    return xtreme.mean(scores[name] for name in task.main_score)
-
-
-def verdict(
-    task: Task, golds: Sequence[Any], answers: Sequence[Any] | None, scores: Mapping[str, float], *, least: int = 20
-) -> str:
-    """``ok``, ``chance`` or ``collapsed``. Sets of fewer than ``least`` rows are never judged.
-
-    Chance is the share of the most frequent gold answer, plus the one-sided 95 % sampling error of that share; for
-    retrieval three times a random guess; for spans no exact match at all.
-    """
-    if len(golds) < least:
-        return "ok"
-    if answers is not None:
-        flat = [tag for tags in answers for tag in tags] if task.type.name == "tagging" else list(answers)
-        if len(set(flat)) <= 1:
-            return "collapsed"
-    shape = task.type.name
-    if shape == "span":
-        return "ok" if scores["exact_match"] > 0 else "chance"
-    if shape == "retrieval":
-        return "ok" if scores[task.main_score[0]] > 300 / len(golds) else "chance"
-    value = scores.get("token_accuracy" if shape == "tagging" else "accuracy")
-    if value is None:  # a task from outside with a metric of its own
-        return "ok"
-    flat_gold = [t for tags in golds for t in tags] if shape == "tagging" else list(golds)
-    share = Counter(flat_gold).most_common(1)[0][1] / len(flat_gold)
-    bound = share + 1.645 * math.sqrt(share * (1 - share) / len(flat_gold))
-    return "ok" if value > 100 * bound else "chance"
 
 
 def _write_submission(

@@ -66,7 +66,8 @@ class StudyFiles:
             raise DataError(
                 f"{task.name} has no {self.study.source} dev rows to choose the checkpoint on",
                 where=str(self.data.root),
-                hint=f"add them, or say in the study file: training: {{{task.name}: {{selection: last}}}}",
+                hint=f"{self._source_of(task, self.study.source)}\n"
+                f"  or say in the study file: training: {{{task.name}: {{selection: last}}}}",
             )
         return self.entries(task.name, "dev", self.study.source, True)
 
@@ -83,7 +84,8 @@ class StudyFiles:
                 f"{name} has no {split} files for {', '.join(missing)}; looked for "
                 f"{' or '.join(self.data.missing(task, split, missing[0]))}",
                 where=str(self.data.root),
-                hint=f"get them: {task.fetch}\n  or evaluate what is there, in the study file: languages: available",
+                hint=f"{self._source_of(task, missing[0])}\n"
+                "  or evaluate what is there, in the study file: languages: available",
             )
         for lang in missing:
             self._leave_out(name, split, lang, "no file")
@@ -95,6 +97,13 @@ class StudyFiles:
                 self._leave_out(name, split, lang, "no gold")
                 found.remove(lang)
         return tuple(found)
+
+    def _source_of(self, task: Task, language: str) -> str:
+        """How to get the rows of a language: of one that is the study's own, nobody has published any."""
+        if language in self.study.own_languages:
+            return f"get them: bring files of your own; the pocket study's are made by: xstilts data pocket {self.data.root}"
+        fetch = f"xstilts data fetch STUDY --data {self.data.root}"
+        return f"get them: {task.fetch}\n  or, if the Hugging Face hub has them: {fetch}"
 
     def _leave_out(self, target: str, split: str, language: str, reason: str) -> None:
         key = {"target": target, "split": split, "language": language, "reason": reason}
@@ -125,7 +134,7 @@ class StudyFiles:
                 f"{task.name} has no {language} {split} files; looked for "
                 f"{' or '.join(self.data.missing(task, split, language))}",
                 where=str(self.data.root),
-                hint=f"get them: {task.fetch}\n  or point the study at a stand-in: data: {{files: "
+                hint=f"{self._source_of(task, language)}\n  or point the study at a stand-in: data: {{files: "
                 f"{{{task.name}.{split}: FILE}}}}",
             )
         return self.entries(task.name, split, language, True)

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from toy_graph import contents, leftovers, node
+from toy_graph import go as go_toy
 
 from tiny_world import tiny_data, tiny_study
-from xstilts.errors import StoreError
+from xstilts.errors import StoreError, TrainingError
 from xstilts.graph.claim import Claim
-from xstilts.graph.clean import removable, remove
+from xstilts.graph.clean import removable, removable_node, remove
 from xstilts.graph.disk import digest_file
 from xstilts.graph.failure import Failure
 from xstilts.graph.node import Graph, Resources
@@ -67,22 +68,43 @@ def test_the_next_claim_finds_a_dead_owners_checkpoints_and_nothing_else(store: 
     assert list(out.iterdir()) == []
 
 
-def test_released_and_killed_attempts_keep_checkpoints_a_failed_one_and_a_finished_one_do_not(store: Store) -> None:
+def test_checkpoints_stay_until_the_node_is_finished_or_the_training_itself_cannot_go_on(store: Store) -> None:
     leave_checkpoint(store)
     store.release(MADE.key)
     assert kept(store) == CHECKPOINT
     assert store.owner(MADE.key) is None
     assert status(Graph("g", (MADE,)), store) == {MADE.key: "waiting"}
     store.begin(MADE)
-    store.fail(MADE, Failure("WorkerDied", "worker died, signal 9"), keep_checkpoints=True)
+    store.fail(MADE, Failure("WorkerDied", "worker died, signal 9"))
     assert kept(store) == CHECKPOINT
     store.begin(MADE)
-    store.fail(MADE, ValueError("its own"))
+    store.fail(MADE, TrainingError("loss nan at step 4"))
     assert leftovers(store) == []
     out = leave_checkpoint(store)
     store.commit(MADE, out, {})
     assert leftovers(store) == []
     assert set(contents(store)[MADE.key]) == {"half.txt"}
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [
+        ("MemoryError", True),
+        ("RuntimeError", True),
+        ("ModelError", True),
+        ("DataError", True),
+        ("GoldError", True),
+        ("TrainingError", False),
+    ],
+)
+def test_what_other_resources_or_a_mended_disk_may_cure_costs_no_checkpoint(
+    store: Store, error: str, stays: bool
+) -> None:
+    made = node("train", "a", saves=1, raises=error)
+    assert go_toy(Graph("g", (made,)), store).failed == {made.key: "no more"}
+    assert store.has_checkpoints(made.key) is stays
+    assert store.claims() == [made.key] * stays
+    assert status(Graph("g", (made,)), store) == {made.key: "failed"}
 
 
 @pytest.mark.parametrize("dies_at", range(4))
@@ -124,7 +146,7 @@ def test_after_a_takeover_the_former_worker_may_not_write_and_its_driver_not_rel
     with pytest.raises(StoreError, match="another driver has taken this node over"), former.held():
         pytest.fail("was let in")
     store.release(MADE.key)
-    store.fail(MADE, ValueError("late"))
+    store.fail(MADE, TrainingError("late"))
     with now.held():
         assert kept(store) == [*CHECKPOINT, "out", "owner.json"]
     with pytest.raises(NodeBusyError):
@@ -159,6 +181,31 @@ def test_clean_offers_checkpoints_of_the_dead_and_never_of_the_living(store: Sto
     die(store)
     remove(store, removable(store))
     assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("end", [die, lambda store: store.release(MADE.key)], ids=["killed", "stopped"])
+def test_clean_leaves_the_checkpoints_a_recorded_study_will_go_on_from(
+    store: Store, end: Callable[[Store], None]
+) -> None:
+    leave_checkpoint(store)
+    end(store)
+    store.save_study("later", {"nodes": [MADE.as_json()]})
+    assert removable(store) == []
+    store.save_study("later", {"nodes": [node("train", "b").as_json()]})
+    assert removable(store) == [], "a study that was replaced keeps its nodes, too"
+    for path in (store.root / "studies" / "replaced").iterdir():
+        path.unlink()
+    assert [i.what for i in removable(store)] == ["work"]
+    store.save_study("later", {"nodes": [MADE.as_json()]})
+    remove(store, removable_node(store, MADE.key[:12]))
+    assert leftovers(store) == [], "named, it goes"
+
+
+def test_clean_offers_a_dead_attempt_without_checkpoints_whoever_needs_its_node(store: Store) -> None:
+    store.begin(MADE)
+    die(store)
+    store.save_study("later", {"nodes": [MADE.as_json()]})
+    assert [(i.what, i.why) for i in removable(store)] == [("work", "its driver is dead")]
 
 
 # A real training in a real worker

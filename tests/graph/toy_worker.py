@@ -1,9 +1,11 @@
 """A worker whose nodes write small files, as their spec says; run as a script by the tests.
 
 Spec: ``text`` (written), ``sleep`` (seconds, between two halves of the file), ``fail``, ``signal`` (to itself),
-``exit``, ``print``, ``errno``, ``link``, ``steps`` (progress), ``once`` (a file: die only if it is absent).
+``exit``, ``print``, ``errno``, ``link``, ``steps`` (progress), ``saves`` (a checkpoint first), ``raises`` (the name of an
+error), ``once`` (a file: die only if it is absent).
 """
 
+import builtins
 import ctypes
 import errno
 import os
@@ -14,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xstilts import errors
+from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 
@@ -47,6 +51,10 @@ def execute(
 def misbehave(spec: Mapping[str, Any], out: Path) -> None:
     if "once" in spec:
         Path(spec["once"]).touch()
+    if "saves" in spec:
+        (Claim.of(out).checkpoints / "step-1").mkdir(parents=True)
+    if "raises" in spec:
+        raise (getattr(errors, spec["raises"], None) or getattr(builtins, spec["raises"]))("no more")
     if "fail" in spec:
         (out / "half.txt").write_text("half")
         raise RuntimeError(spec["fail"])

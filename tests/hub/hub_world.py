@@ -152,13 +152,14 @@ class Machine:
     Args:
         home: an empty folder.
         url: the hub's address.
-        warm: fetch in one process that stays, and not in a new one each time; close it at the end.
+        warm: work in one process that stays (one more for work without a network), and not in a new one each time; close
+            it at the end.
     """
 
     def __init__(self, home: Path, url: str, *, warm: bool = False) -> None:
         self.home, self.url, self.warm = home, url, warm
         self.data = home / "data"
-        self._process: subprocess.Popen[str] | None = None
+        self._processes: dict[bool, subprocess.Popen[str]] = {}
 
     def environment(self, offline: bool = False) -> dict[str, str]:
         """Nothing of the real user's settings; no wait for an answer is long."""
@@ -170,8 +171,8 @@ class Machine:
     def run(self, *arguments: object, expect: int = 0, offline: bool = False) -> tuple[str, str]:
         """The real command line: standard output and standard error."""
         words = list(map(str, arguments))
-        if self.warm and not offline:
-            status, out, err = self._ask(words)
+        if self.warm:
+            status, out, err = self._ask(words, offline)
         else:
             done = subprocess.run(
                 [*CLI, *words], capture_output=True, text=True, env=self.environment(offline), timeout=140, check=False
@@ -180,20 +181,21 @@ class Machine:
         assert status == expect, f"exit {status}\n{out[-2000:]}\n{err[-3000:]}"
         return out, err
 
-    def _ask(self, words: list[str]) -> tuple[int, str, str]:
-        if self._process is None:
-            self._process = subprocess.Popen(
+    def _ask(self, words: list[str], offline: bool) -> tuple[int, str, str]:
+        if offline not in self._processes:
+            self._processes[offline] = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("warm.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=self.environment(),
+                env=self.environment(offline),
             )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(words) + "\n")
-        self._process.stdin.flush()
-        status, out, err = json.loads(self._process.stdout.readline())
+        process = self._processes[offline]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(words) + "\n")
+        process.stdin.flush()
+        status, out, err = json.loads(process.stdout.readline())
         return status, out, err
 
     def fetch(self, study: Path, *more: object, expect: int = 0, offline: bool = False) -> dict[str, Any]:
@@ -209,12 +211,12 @@ class Machine:
         return found
 
     def close(self) -> None:
-        """End the process that stays."""
-        if self._process is not None:
-            self._process.communicate()
+        """End the processes that stay."""
+        for process in self._processes.values():
+            process.communicate()
 
 
 def files_under(root: Path) -> set[str]:
-    """Every file of a folder but the ledger."""
+    """Every file of a folder but the ledger and its lock."""
     found = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} if root.is_dir() else set[str]()
-    return found - {"hub.json"}
+    return found - {"hub.json", ".hub.lock"}

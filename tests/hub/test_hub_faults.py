@@ -82,8 +82,9 @@ def test_what_came_before_the_error_is_kept_and_the_rest_comes_later(machine: Ma
 
 
 def test_nobody_answers(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, "http://127.0.0.1:9")
+    machine = Machine(tmp_path, "http://127.0.0.1:9", warm=True)  # which waits a moment only between its tries
     error = machine.fetch(model_only(machine), expect=2)["stderr"]
+    machine.close()
     assert "error: tests/tiny at main: cannot get it from the hub after 3 tries" in error
     assert "check the network" in error
 

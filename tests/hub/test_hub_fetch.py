@@ -45,8 +45,7 @@ def run(machine: Machine, file: Path, data: Path, store: Path) -> tuple[dict[str
     return {n["key"]: n["kind"] for n in payload["nodes"]}, numbers, " ".join(out.split())
 
 
-def test_fetched_rows_give_the_keys_and_scores_of_a_plain_folder(tmp_path: Path, hub: Hub) -> None:
-    machine = Machine(tmp_path, hub.url)
+def test_fetched_rows_give_the_keys_and_scores_of_a_plain_folder(tmp_path: Path, machine: Machine, hub: Hub) -> None:
     sha = put_model(hub, "tests/tiny", tiny_model())
     file = study(tmp_path)
     fetched = machine.fetch(file)

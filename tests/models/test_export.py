@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError, StoreError
+from xstilts.models.export import read_description
 from xstilts.models.loading import load_encoder, load_tokenizer
 from xstilts.models.model import Model, export
 from xstilts.task_types import Head
@@ -186,6 +187,48 @@ def test_damage_to_an_exported_folder_is_named(tmp_path: Path) -> None:
         Model.load(tmp_path)
     with pytest.raises(ModelError, match=r"no xstilts\.json"):
         Model.load(tiny("bert"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"precision": "fp8"}, "precision: 'fp8'; needed: fp32 or bf16"),
+        ({"task": 7}, "task: '7'; needed: a text"),
+        ({"type": ["span"]}, "type: "),
+        ({"head_file": None}, "head_file: 'None'"),
+        ({"head": []}, "damaged"),
+        ({"head": {"kind": "token"}}, "it has no 'num_outputs'"),
+        ({"head": {"kind": "crf", "num_outputs": 2, "labels": []}}, "head.kind: 'crf'; needed: pooled, token"),
+        ({"head": {"kind": ["token"], "num_outputs": 2, "labels": []}}, "head.kind"),
+        ({"head": {"kind": "token", "num_outputs": "2", "labels": []}}, "head.num_outputs"),
+        ({"head": {"kind": "token", "num_outputs": 0, "labels": []}}, "head.num_outputs"),
+        (
+            {"head": {"kind": "token", "num_outputs": 2, "labels": ["a"]}},
+            "head.labels: '1 labels'; the head has 2 outp",
+        ),
+        ({"head": {"kind": "token", "num_outputs": 2, "labels": "ab"}}, "head.labels: 'ab'; needed: a list"),
+        ({"head": {"kind": "token", "num_outputs": 2, "labels": ["a", "a"]}}, "different texts"),
+        ({"head": {"kind": "token", "num_outputs": 2, "labels": [1, 2]}}, "different texts"),
+    ],
+)
+def test_a_description_that_cannot_be_names_the_field(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    head = {"kind": "token", "num_outputs": 2, "labels": []}
+    good = {
+        "task": "squad_v1",
+        "type": "span",
+        "head": head,
+        "precision": "fp32",
+        "architecture": "x",
+        "head_file": "y",
+    }
+    path = tmp_path / "xstilts.json"
+    path.write_text(json.dumps(good))
+    read_description(tmp_path)
+    path.write_text(json.dumps({**good, **changes}))
+    with pytest.raises(ModelError) as error:
+        read_description(tmp_path)
+    assert says in error.value.what
+    assert error.value.where == str(path)
 
 
 def test_weights_are_float32_and_held_once(tmp_path: Path) -> None:

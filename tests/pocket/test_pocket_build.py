@@ -85,7 +85,7 @@ def test_a_build_that_stops_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "world").mkdir()
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="there already, and was not made"):
         make_world(tmp_path / "world", TINY)
     assert [p.name for p in tmp_path.iterdir()] == ["world"]
     (tmp_path / "file").write_text("")

@@ -13,6 +13,7 @@ import torch
 from attempts import SETTINGS, STEPS, STOPS, TASK, Attempts, toy_start, undisturbed
 from toys import xlmr_folder
 
+from xstilts.errors import TrainingError
 from xstilts.models.model import Model
 from xstilts.training import Checkpoints, TrainingState, adamw
 from xstilts.training.checkpoint import tensors_of
@@ -79,6 +80,20 @@ def test_other_conditions_go_on_and_are_named(attempts: Attempts, expected: Any)
     assert attempts.outcome(summary)[0] != expected[0], (
         "masks of dropout depend on the cut: the name is no idle warning"
     )
+
+
+def test_a_loss_that_is_not_a_number_comes_again_at_the_same_step(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why the store drops the checkpoints of a TrainingError: nothing is won by going on from them."""
+    monkeypatch.setattr("attempts.SETTINGS", SETTINGS.model_copy(update={"learning_rate": 1e38, "warmup": 0.3}))
+    told = []
+    for _ in range(2):
+        with pytest.raises(TrainingError) as error:
+            attempts.run()
+        told.append(str(error.value))
+    assert attempts.shown[-1]["resumed at"] == f"step {attempts.kept[-1]}"
+    assert told[0] == told[1]
 
 
 def test_a_checkpoint_of_another_node_is_passed_over(attempts: Attempts, expected: Any) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForMaskedLM
 
 from xstilts.batching.masking import Masking, masked
-from xstilts.errors import ModelError
 from xstilts.hyperparameters import Architecture, Pretraining, Training
 from xstilts.models.model import Model
 from xstilts.models.scratch import make_model
@@ -152,6 +152,9 @@ def test_equal_text_and_seed_give_equal_bytes(tmp_path: Path) -> None:
     assert content["a"]["model.safetensors"] != content["c"]["model.safetensors"]
 
 
-def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="multiple"):
-        make_model(tmp_path, SMALL.model_copy(update={"num_heads": 3}), TEXTS.text["en"], 1)
+def test_what_cannot_be_trained_is_refused_in_the_study_file() -> None:
+    with pytest.raises(ValidationError, match="multiple"):
+        Architecture(hidden_size=32, num_heads=3)
+    with pytest.raises(ValidationError, match="no dev score"):
+        Pretraining.model_validate({"languages": ["en"], "training": {"selection": "dev"}})
+    assert Pretraining.model_validate({"languages": ["en"], "training": {}}).training.selection == "last"

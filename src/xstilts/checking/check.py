@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from xstilts.checking.findings import BadRow, File, Missing, Part, Report
 from xstilts.checking.overlap import Fingerprints, find_overlaps
 from xstilts.checking.reading import Reading, read_part, unlabelled_rows
 from xstilts.errors import DataError, XstiltsError
+from xstilts.pocket.identity import VERSION, Made, read_made
 from xstilts.tasks.folder import DataFolder
 from xstilts.tasks.task import Task
 
@@ -24,17 +26,22 @@ def check_folder(
 ) -> Report:
     """Everything there is to say about the files of ``tasks`` under ``root``.
 
+    A pocket world is known by its ``pocket.json``: its own languages are looked for, and nothing is published about it.
+
     Args:
         root: a folder in the layout of XTREME's download and of the intermediate tasks' published files.
         tasks: what to look for.
         overrides: a study's ``data.files``: ``{"mnli.train": ...}``.
 
     Raises:
-        DataError: ``root`` is not a folder.
+        DataError: ``root`` is not a folder, or its ``pocket.json`` is not a pocket world's.
     """
     if not root.is_dir():
         raise DataError("not a folder", where=str(root), hint="give the data folder: --data DIR")
     start = time.monotonic()
+    made = read_made(root)
+    if made:
+        tasks = [_constructed(task, made) for task in tasks]
     folder = DataFolder(root, {name: [Path(p) for p in paths] for name, paths in (overrides or {}).items()})
     checker = _Checker(root, folder, set(overrides or {}))
     parts: list[Part] = []
@@ -53,7 +60,30 @@ def check_folder(
                     absent.append(language)
             missing.extend(checker.missing(task, split, absent))
     overlaps = find_overlaps(fingerprints, SOURCE)
-    return Report(str(root), tuple(parts), tuple(missing), overlaps, round(time.monotonic() - start, 2))
+    seconds = round(time.monotonic() - start, 2)
+    return Report(str(root), tuple(parts), tuple(missing), overlaps, seconds, _said_of(made) if made else "")
+
+
+def _constructed(task: Task, made: Made) -> Task:
+    """The task as a pocket world has it: other rows in other languages, without published counts or terms."""
+    codes = made.codes if SOURCE in task.languages else made.codes[1:]  # retrieval finds translations of the source
+    return replace(
+        task,
+        languages=codes if task.role == "target" else task.languages,
+        counts={},
+        licence="constructed",
+        address="none, it is constructed",
+        fetch="xstilts data pocket DIR",
+    )
+
+
+def _said_of(made: Made) -> str:
+    """One line about a pocket world."""
+    other = "" if made.version == VERSION else f", not this one's ({VERSION}): make it anew with xstilts data pocket"
+    return (
+        f"A pocket world (seed {made.seed}, languages {' '.join(made.codes)}): constructed, so no published count is "
+        f"about it. Made by version {made.version} of the generator{other}."
+    )
 
 
 class _Checker:

@@ -98,13 +98,14 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a check found."""
+    """Everything a check found; ``constructed`` says in one line that the folder is a pocket world, if it is one."""
 
     root: str
     parts: tuple[Part, ...]
     missing: tuple[Missing, ...]
     overlaps: tuple[Overlap, ...]
     seconds: float
+    constructed: str = ""
 
     @property
     def bad_rows(self) -> tuple[tuple[Part, BadRow], ...]:

@@ -19,6 +19,8 @@ MAX_LAYOUTS = 2
 
 def render(report: Report, console: Console) -> None:
     """Print the report: what is there, what is missing and where to get it, overlaps, bad rows, and a closing line."""
+    if report.constructed:
+        _line(console, report.constructed + "\n")
     console.print(_parts_table(report))
     if report.missing:
         console.print("\n[bold]Missing files[/bold]")
@@ -50,7 +52,7 @@ def _parts_table(report: Report) -> Table:
             split,
             f"{len(found)}/{len(parts)}",
             f"{sum(p.rows or 0 for p in found):,}" if found else "-",
-            " + ".join(published),
+            "-" if report.constructed else " + ".join(published),
             f"{sum(p.with_gold for p in found):,}" if found else "-",
             escape("; ".join(_notes(parts, found))),
             style=None if found else "dim",

@@ -1,7 +1,8 @@
 """The command line: verbs only. Each parses, calls the library and prints. No torch is imported here, and each verb imports
 what it needs: help comes at once.
 
-Exit status: 0 everything asked for was done; 1 some of it failed; 2 bad input; 130 or 143 interrupted (run again to go on).
+Exit status: 0 everything asked for was done; 1 some of it failed; 2 bad input; 130 or 143 interrupted (run again to go on);
+141 whoever read standard output left.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main() -> None:
     try:
         # Without standalone mode click returns the status of an Exit instead of raising it.
         ended = app(standalone_mode=False)
+        sys.stdout.flush()  # a reader that left is met here, not when Python ends
         sys.exit(ended if isinstance(ended, int) else 0)
     except XstiltsError as error:
         err.print(f"error: {error}", markup=False, soft_wrap=True)
@@ -77,7 +79,10 @@ def main() -> None:
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as stop:
+        # Typer and rich meet a reader that left as exit status 1, which says that something failed.
+        if not any(isinstance(each, BrokenPipeError) for each in (stop, stop.__context__)):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:

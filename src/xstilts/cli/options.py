@@ -41,6 +41,9 @@ JsonTo = Annotated[
     typer.Option("--json", callback=_writable, help="Write JSON to this file, or '-' for standard output."),
 ]
 Device = Annotated[list[str] | None, typer.Option("--device", help="cpu or cuda:N; repeat for several workers.")]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", help="Other seeds than the study's: 1,2,3. What is done is not done again.")
+]
 TaskFile = Annotated[
     list[Path] | None, typer.Option("--task-file", help="A task of your own: a Python file, run as code.")
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,14 +125,10 @@ def _stream(
     counts = Counts()
     typed = 1 if stream.isatty() else CHUNK_ROWS  # who types a row waits for its answer
     made = outputs(read_rows(lines(stream), form, name), step, counts, name=name, skip_bad=skip_bad, chunk_rows=typed)
-    try:
-        with writer(out, width) as write, _progress(counts, shown=out is not None or not sys.stdout.isatty()) as tell:
-            for chunk in made:
-                write(chunk)
-                tell()
-    except BrokenPipeError:  # the reader left; click would say 1, as if rows were bad
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None
+    with writer(out, width) as write, _progress(counts, shown=out is not None or not sys.stdout.isatty()) as tell:
+        for chunk in made:
+            write(chunk)
+            tell()
     if counts.cut:
         err.print(f"{counts.cut:,} of {counts.rows:,} rows were too long and cut: --max-length", markup=False)
     if counts.bad:

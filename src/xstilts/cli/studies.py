@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.options import DataDir, Device, JsonTo, ModelAt, StoreDir, StudyFile, TaskFile, emit, err, out
+from xstilts.cli.options import DataDir, Device, JsonTo, ModelAt, Seeds, StoreDir, StudyFile, TaskFile, emit, err, out
 
 
 def plan(
@@ -16,6 +16,7 @@ def plan(
     store: StoreDir = Path("store"),
     model: ModelAt = None,
     device: Device = None,
+    seeds: Seeds = None,
     task_file: TaskFile = None,
     json_to: JsonTo = None,
 ) -> None:
@@ -24,7 +25,7 @@ def plan(
     from xstilts.report import show
 
     with journey.open_store(store) as opened:
-        planned = journey.plan_study(study, data, opened, model or (), device or ("cpu",), task_file or ())
+        planned = journey.plan_study(study, data, opened, model or (), device or ("cpu",), task_file or (), seeds)
         summary = journey.plan_summary(planned, opened)
     emit(json_to, summary, lambda: show.show_plan(summary, out))
 
@@ -35,6 +36,7 @@ def run(
     store: StoreDir = Path("store"),
     model: ModelAt = None,
     device: Device = None,
+    seeds: Seeds = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker; default: shared evenly.")] = None,
     micro_batch_tokens: Annotated[int, typer.Option(help="Sub-words in one forward pass.")] = 4096,
     task_file: TaskFile = None,
@@ -47,7 +49,7 @@ def run(
 
     devices, task_files = device or ["cpu"], task_file or []
     with journey.open_store(store) as opened:
-        planned = journey.plan_study(study, data, opened, model or (), devices, task_files)
+        planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
         with Display(err, len(planned.graph.nodes)) as display:
             ended = journey.run_study(planned, opened, slots, display)

@@ -42,7 +42,7 @@ class Claim:
 
     @property
     def checkpoints(self) -> Path:
-        """Where a training keeps its state: the next attempt finds it, a finished or failed node does not have it."""
+        """Where a training keeps its state: the next attempt finds it, a finished node does not have it."""
         return self.folder / CHECKPOINTS
 
     @contextmanager

@@ -40,12 +40,13 @@ class Item:
 def removable(store: Store) -> list[Item]:
     """Dead attempts, failures, leftovers, and finished nodes that no recorded study reaches.
 
-    While no study is recorded, no finished node is offered: all would be.
+    Checkpoints of a node that a recorded study reaches are not offered: the next run goes on from there
+    (``removable_node`` takes them). While no study is recorded, no finished node is offered: all would be.
     """
-    items = [*_dead_work(store), *_failures(store, store.failures()), *_leftovers(store)]
+    reached = _reached(store)
+    items = [*_dead_work(store, reached), *_failures(store, store.failures()), *_leftovers(store)]
     if not store.studies():
         return items
-    reached = _reached(store)
     lost = [key for key in store if key not in reached]
     return items + [_node(store, key, "no recorded study needs it") for key in lost]
 
@@ -104,10 +105,10 @@ def _reached(store: Store) -> set[str]:
     return reached
 
 
-def _dead_work(store: Store) -> Iterator[Item]:
+def _dead_work(store: Store, reached: set[str]) -> Iterator[Item]:
     for key in store.claims():
-        if not is_running(store, key):
-            kept = store.has_checkpoints(key)
+        kept = store.has_checkpoints(key)
+        if not is_running(store, key) and not (kept and key in reached and not store.has(key)):
             yield _work(store, key, "checkpoints of an unfinished training" if kept else "its driver is dead")
 
 

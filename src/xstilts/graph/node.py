@@ -37,17 +37,24 @@ class Node:
         spec: plain JSON; hashed.
         parents: role -> key of the node whose output is read; hashed.
         labels: what people call it (model, arm, task, seed); not hashed.
+        version: of the code that makes its output; ``None`` is today's (``VERSIONS``).
     """
 
     kind: str
     spec: Mapping[str, Any]
     parents: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
+    version: int | None = None
+
+    @property
+    def code_version(self) -> int:
+        """The declared version that is part of the key."""
+        return VERSIONS[self.kind] if self.version is None else self.version
 
     @cached_property
     def key(self) -> str:
         """64 hexadecimal digits."""
-        identity = {"kind": self.kind, "version": VERSIONS[self.kind], "spec": self.spec, "parents": self.parents}
+        identity = {"kind": self.kind, "version": self.code_version, "spec": self.spec, "parents": self.parents}
         return sha256_text(canonical(identity))
 
     @property
@@ -62,7 +69,7 @@ class Node:
         return {
             "key": self.key,
             "kind": self.kind,
-            "version": VERSIONS[self.kind],
+            "version": self.code_version,
             "spec": dict(self.spec),
             "parents": dict(self.parents),
             "labels": dict(self.labels),
@@ -71,7 +78,7 @@ class Node:
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Node:
         """The node a record was made from."""
-        return Node(record["kind"], record["spec"], record["parents"], record["labels"])
+        return Node(record["kind"], record["spec"], record["parents"], record["labels"], record["version"])
 
 
 @dataclass(frozen=True)

@@ -137,14 +137,14 @@ class Slot(threading.Thread):
 
     def _record(self, worker: WorkerProcess, answer: Mapping[str, Any], started: str) -> dict[str, Any]:
         return {
-            **answer["counts"],
+            "threads": self.resources.threads,
+            **answer["counts"],  # pre-training takes other threads, and says so
             "started": started,
             "finished": now(),
             "seconds": answer["seconds"],
             "host": socket.gethostname(),
             "pid": worker.pid,
             "device": self.resources.device,
-            "threads": self.resources.threads,
             "micro_batch_tokens": self.resources.micro_batch_tokens,
             "peak_memory_bytes": answer["peak_memory_bytes"],
             "versions": worker.versions,
@@ -178,8 +178,7 @@ class Slot(threading.Thread):
         if self._interrupted:
             self.store.release(node.key)
         else:
-            # Out of memory, an operator, a machine going down: a later attempt may well get further.
-            self._fail(node, Failure("WorkerDied", death.text, stderr=said), keep_checkpoints=True)
+            self._fail(node, Failure("WorkerDied", death.text, stderr=said))
 
     def _wait_elsewhere(self, node: Node, message: str) -> None:
         if node.key not in self._seen_elsewhere:
@@ -192,9 +191,9 @@ class Slot(threading.Thread):
             self.schedule.finish(self.number, node, None if elsewhere else seconds)
             self.post(NodeDone(*self._counts(), node, self.number, seconds, elsewhere))
 
-    def _fail(self, node: Node, failure: Failure, *, record: bool = True, keep_checkpoints: bool = False) -> None:
+    def _fail(self, node: Node, failure: Failure, *, record: bool = True) -> None:
         if record:
-            self.store.fail(node, failure, keep_checkpoints=keep_checkpoints)
+            self.store.fail(node, failure)
         with self.schedule.lock:
             blocked = self.schedule.fail(self.number, node, failure.text, keep_going=self.keep_going)
             self.post(NodeFailed(*self._counts(), node, self.number, failure.type, failure.text))

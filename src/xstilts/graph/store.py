@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import MissingNameError, StoreError
+from xstilts.errors import MissingNameError, StoreError, TrainingError
 from xstilts.graph.claim import CHECKPOINTS, OWNER, locked
 from xstilts.graph.digests import Digests
 from xstilts.graph.disk import (
@@ -221,10 +221,7 @@ class Store:
         self._verified.add(node.key)
 
     def release(self, key: str, *, keep_checkpoints: bool = True) -> None:
-        """Give up a claim that ``begin`` gave and drop its unfinished outputs; another driver's claim is left alone.
-
-        With ``keep_checkpoints`` a later attempt may go on from where this one came to.
-        """
+        """Give up a claim that ``begin`` gave and drop its unfinished outputs; another driver's claim is left alone."""
         mine = self._claimed.pop(key, None)
         if mine is None:
             return
@@ -276,10 +273,11 @@ class Store:
     def _failed(self, key: str) -> Path:
         return self.root / "failed" / f"{key}.json"
 
-    def fail(self, node: Node, error: BaseException | Failure, *, keep_checkpoints: bool = False) -> None:
+    def fail(self, node: Node, error: BaseException | Failure) -> None:
         """Record why the node failed and drop its outputs, if ``begin`` was reached: another driver's stay.
 
-        ``keep_checkpoints`` is for a failure that is not the node's own (its process was killed).
+        Checkpoints stay, as more memory or a readable disk lets the next attempt go on; but not for a ``TrainingError``:
+        each step is a function of the one before, so it would come again.
         """
         failure = error if isinstance(error, Failure) else Failure.of(error)
         path = self._failed(node.key)
@@ -287,7 +285,7 @@ class Store:
             before = self.failure(node.key) or {}
             attempts = int(before.get("attempts", 0)) + 1
             write_json(path, {**failure.as_json(), "title": node.title, "attempts": attempts, "node": node.as_json()})
-        self.release(node.key, keep_checkpoints=keep_checkpoints)
+        self.release(node.key, keep_checkpoints=failure.type != TrainingError.__name__)
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """The last failure of a node: type, text, traceback, when, title, attempts; ``None`` if there is none."""

@@ -49,6 +49,9 @@ class Hub:
         """
         from huggingface_hub import HfApi
 
+        if kind == "dataset":
+            _datasets()  # without it no rows can be read: say so before the hub is asked anything
+
         def ask() -> str:
             sha = HfApi().repo_info(identity, repo_type=kind, revision=revision).sha
             if not sha:

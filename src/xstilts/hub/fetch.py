@@ -1,39 +1,42 @@
 """Bring what a study lacks from the hub into the data folder; afterwards it runs without a network.
 
-Every file is written aside, read back by the task's own reader, noted in ``hub.json`` and only then renamed to its place:
-a file that is there is whole. What is there already, from wherever, is left alone.
+Every file is written aside, read back by the task's own reader, noted in ``hub.json`` and put in its place: a file that is
+there is whole. What is there already is left alone, unless it is exactly what was fetched before and its dataset's commit is
+another now.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import DataError
-from xstilts.graph.disk import digest_file, guarded
+from xstilts.graph.disk import digest_file, settle
+from xstilts.hub import landing
 from xstilts.hub.declared import REFUSED, Copy, copies
 from xstilts.hub.download import Hub, Say
-from xstilts.hub.ledger import Ledger, Origin, address, load_ledger, save_ledger
-from xstilts.hub.needs import Need, needs
+from xstilts.hub.ledger import Ledger, Origin, address, load_ledger
+from xstilts.hub.needs import Need, needs, texts
 from xstilts.hub.writing import Row
 from xstilts.study import Study
 from xstilts.tasks import load
 from xstilts.tasks.folder import DataFolder, read_examples
 
+_MAKE = "bring files of your own; the world of the pocket study, rows and texts, is made by: xstilts data pocket {data}"
+
 
 @dataclass
 class Fetched:
-    """What a fetch did. ``refused`` are rows the study cannot do without and the hub cannot give; ``passed_over`` those
-    it can do without, or that nobody has published."""
+    """What a fetch did. ``refused`` is what the study cannot do without and the hub cannot give; ``passed_over`` are rows
+    it can do without, or that nobody has published; ``changed`` files came from the hub once and are not what came."""
 
     files: list[dict[str, Any]] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     there: int = 0
+    changed: list[str] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     passed_over: list[dict[str, Any]] = field(default_factory=list)
 
@@ -52,18 +55,19 @@ def fetch(study: Study, data: Path, say: Say, *, update: bool = False) -> Fetche
 
     Args:
         study: its names are in order.
-        data: the data folder; made if it is not there.
+        data: the data folder; made when the first file comes.
         say: told of progress.
-        update: look branches up again, and bring files anew that came from the hub.
+        update: look branches up again, and bring files anew that came from the hub and were not changed since.
 
     Raises:
         DataError: a dataset cannot be had, or is not what is declared; what was complete before stays.
         ModelError: a model cannot be had.
     """
-    with guarded(data):
-        data.mkdir(parents=True, exist_ok=True)
-    fetcher = _Fetcher(data, Hub(say), load_ledger(data), update)
+    if data.exists() and not data.is_dir():
+        raise DataError("the data folder is a file", where=str(data), hint="name a folder with --data")
+    fetcher = _Fetcher(data, Hub(say), landing.tidy(data), update)
     fetcher.rows(needs(study))
+    fetcher.texts(study)
     fetcher.models(study)
     return fetcher.done
 
@@ -73,28 +77,40 @@ class _Fetcher:
         self.data, self.hub, self.ledger, self.update = data, hub, ledger, update
         self.folder = DataFolder(data)
         self.done = Fetched()
-        self._looked_up: set[str] = set()
+        self._commits: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
         self._written: set[str] = set()
         self._mixed: dict[str, dict[str | None, list[Row]]] = {}
 
-    def rows(self, wanted: Iterable[Need]) -> None:
+    def rows(self, wanted: Collection[Need]) -> None:
         """Every need whose files are not there; those the hub cannot give are put down with the reason."""
-        without: dict[tuple[str, str, str, bool], list[str]] = defaultdict(list)
+        without: dict[tuple[str, str, str, str, bool], list[str]] = defaultdict(list)
+        has_rows = {n.language for n in wanted if n.own and self._files(n)}
         for need in sorted(wanted):  # the rows of one split, which may hold all languages, one after the other
-            task = load(need.task)
-            declared = copies(need.task, need.split, need.language)
-            if self.folder.files(task, need.split, need.language) and not self._renewed(declared):
+            declared = () if need.own else copies(need.task, need.split, need.language)
+            if self._files(need) and not self._outdated(declared):
                 self.done.there += 1
             elif declared:
                 self._bring(need, declared)
+            elif need.own and need.language not in load(need.task).languages and need.language in has_rows:
+                continue  # as in the plan: an own language counts for the targets that have rows of it
             else:
-                reason = REFUSED.get(need.task, "the hub has no such rows")
-                # As in the plan: languages may lack dev rows, but nothing runs without training rows.
-                spared = need.optional or (need.task not in REFUSED and need.split == "dev")
-                without[need.task, need.split, reason, spared].append(need.language)
-        for (name, split, reason, spared), languages in without.items():
-            told = {"task": name, "split": split, "languages": languages, "reason": reason, "get": load(name).fetch}
+                reason, get = self._refusal(need)
+                without[need.task, need.split, reason, get, need.optional].append(need.language)
+        for (name, split, reason, get, spared), languages in without.items():
+            told = {"task": name, "split": split, "languages": languages, "reason": reason, "get": get}
             (self.done.passed_over if spared else self.done.refused).append(told)
+
+    def texts(self, study: Study) -> None:
+        """Look for the text that models are pre-trained on; the hub has none."""
+        for text in texts(study):
+            names = {language: text.pattern.replace("{language}", language) for language in text.languages}
+            absent = [language for language, name in names.items() if _present(self.data / name) is None]
+            self.done.there += len(names) - len(absent)
+            if absent and not (text.one_is_enough and len(absent) < len(names)):
+                told = {"task": f"models.{text.model}.pretrain", "split": text.what, "languages": absent}
+                reason = f"pre-training text is not fetched from the hub; looked for {text.pattern}"
+                self.done.refused.append(told | {"reason": reason, "get": _MAKE.format(data=self.data)})
 
     def models(self, study: Study) -> None:
         """The study's models that are named by id, at the commit of the first fetch."""
@@ -106,21 +122,51 @@ class _Fetcher:
                 self.done.there += 1
                 continue
             sha = self.hub.model(choice.id, known or self.hub.commit("model", choice.id, choice.revision or "main"))
-            self._note(models={address(choice): sha})
+            self.ledger = landing.note(self.data, models={address(choice): sha})
             self.done.models.append({"name": name, "id": choice.id, "revision": sha, "asked": choice.revision})
 
-    def _renewed(self, declared: Sequence[Copy]) -> bool:
-        """Whether these files came from the hub and are to be brought anew."""
-        return self.update and any(c.path in self.ledger.files and c.path not in self._written for c in declared)
+    def _files(self, need: Need) -> tuple[Path, ...]:
+        return self.folder.files(load(need.task), need.split, need.language)
+
+    def _refusal(self, need: Need) -> tuple[str, str]:
+        """Why the hub cannot give these rows, and how to get them."""
+        if need.own:
+            return "a language of the study's own: the hub has no rows of it", _MAKE.format(data=self.data)
+        return REFUSED.get(need.task, "the hub has no such rows"), load(need.task).fetch
+
+    def _outdated(self, declared: Sequence[Copy]) -> bool:
+        """Whether to bring one need's files anew: not if one was changed, for a bitext's two sides stay together."""
+        changed = [c.path for c in declared if self._is_as_fetched(c) is False]
+        self.done.changed += [path for path in changed if path not in self.done.changed]
+        return not changed and any(map(self._is_outdated, declared))
+
+    def _is_outdated(self, copy: Copy) -> bool:
+        """Whether the file is what was fetched once, and its dataset's commit is another now (or is looked up again)."""
+        if copy.path in self._written or not self._is_as_fetched(copy):
+            return False
+        pinned = self.ledger.datasets.get(_branch(copy))
+        return self.update or pinned not in (None, self.ledger.files[copy.path].revision)
+
+    def _is_as_fetched(self, copy: Copy) -> bool | None:
+        """Whether the file's bytes are those that were fetched; ``None`` for one never fetched, or not there."""
+        origin, place = self.ledger.files.get(copy.path), self.data / copy.path
+        if origin is None or not place.is_file():
+            return None
+        if copy.path not in self._digests:
+            self._digests[copy.path] = digest_file(place)
+        return self._digests[copy.path] == origin.sha256
 
     def _bring(self, need: Need, declared: Sequence[Copy]) -> None:
-        """Write one need's missing files aside, read them as the task does, and move them to their places."""
-        missing = [c for c in declared if not (self.data / c.path).exists() or self._renewed([c])]
-        with guarded(self.data), tempfile.TemporaryDirectory(prefix=".fetching-", dir=self.data) as scratch:
-            fresh = {c.path: self._write(c, need.language, Path(scratch)) for c in missing}
-            paths = [Path(scratch) / c.path if c.path in fresh else self.data / c.path for c in declared]
+        """Write one need's missing files aside, read them as the task does, and put them in their places."""
+        anew = self._outdated(declared)
+        there = {c.path: place for c in declared if (place := _present(self.data / c.path))}
+        missing = [c for c in declared if c.path not in there or (anew and self._is_outdated(c))]
+        replaced = {c.path: self._digests[c.path] if c.path in there else None for c in missing}
+        with landing.scratch(self.data) as scratch:
+            fresh = {c.path: self._write(c, need.language, scratch) for c in missing}
+            places = {**there, **{path: scratch / path for path in fresh}}
             try:
-                read_examples(load(need.task), paths, need.language)
+                read_examples(load(need.task), [places[c.path] for c in declared], need.language)
             except DataError as error:
                 where = error.where.replace(f"{scratch}/", "")
                 raise DataError(
@@ -128,13 +174,18 @@ class _Fetcher:
                     where=f"{where} ({declared[0].address})",
                     hint="nothing of it was kept; the dataset may have changed: pin an older revision in hub.json",
                 ) from error
-            self._note(files=fresh)  # before the renames: a file from the hub is never without its origin
-            for path, origin in fresh.items():
-                place = self.data / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(Path(scratch) / path, place)
-                self._written.add(path)
-                self.done.files.append(origin.model_dump(mode="json"))
+            commits = {_branch(c): self._commits[_branch(c)] for c in missing}
+            ledger = landing.land(self.data, scratch, fresh, replaced, commits)
+        if ledger is None:
+            raise DataError(
+                f"files of {need.task} were written by somebody else during the fetch, and are left as they are",
+                where=str(self.data / missing[0].path),
+                hint="if that was another fetch, run the same command again: it goes on from there",
+            )
+        self.ledger = ledger
+        self._written |= fresh.keys()
+        self._digests |= {path: origin.sha256 for path, origin in fresh.items()}
+        self.done.files += [origin.model_dump(mode="json") for origin in fresh.values()]
 
     def _write(self, copy: Copy, language: str, scratch: Path) -> Origin:
         revision = self._revision(copy)
@@ -158,7 +209,7 @@ class _Fetcher:
             split=copy.split,
             revision=revision,
             rows=counts["rows"],
-            sha256=digest_file(path),
+            sha256=settle(path)["sha256"],
             differs=copy.differs,
             changes=changes,
         )
@@ -177,18 +228,21 @@ class _Fetcher:
 
     def _revision(self, copy: Copy) -> str:
         """The commit in the ledger; the first time, and once with ``update``, the one the branch names now."""
-        key = f"{copy.dataset}@{copy.branch}"
-        if key not in self.ledger.datasets or (self.update and key not in self._looked_up):
-            sha = self.hub.commit("dataset", copy.dataset, copy.branch)
-            self._note(datasets={key: sha})
-        self._looked_up.add(key)
-        return self.ledger.datasets[key]
+        branch = _branch(copy)
+        if branch not in self._commits:
+            known = None if self.update else load_ledger(self.data).datasets.get(branch)
+            self._commits[branch] = known or self.hub.commit("dataset", copy.dataset, copy.branch)
+        return self._commits[branch]
 
-    def _note(self, **changes: dict[str, Any]) -> None:
-        """Add to the ledger as it stands now: another fetch may have added to it, too."""
-        now = load_ledger(self.data)
-        self.ledger = now.model_copy(update={name: {**getattr(now, name), **new} for name, new in changes.items()})
-        save_ledger(self.data, self.ledger)
+
+def _branch(copy: Copy) -> str:
+    """What the ledger pins."""
+    return f"{copy.dataset}@{copy.branch}"
+
+
+def _present(path: Path) -> Path | None:
+    """The file, or the compressed one that stands in for it."""
+    return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
 
 
 def summary(done: Fetched) -> list[str]:
@@ -206,6 +260,8 @@ def summary(done: Fetched) -> list[str]:
     for model in done.models:
         hint = "" if model["asked"] == model["revision"] else f"; to pin it: revision: {model['revision']}"
         told.append(f"model {model['name']}: {model['id']} at {model['revision'][:12]}{hint}")
+    for path in done.changed:
+        told.append(f"left alone: {path} came from the hub once, and was changed since")
     told.append(f"{done.there} of what the study needs was there already")
     for what, items in (("left out", done.passed_over), ("NOT FETCHED", done.refused)):
         for item in items:

@@ -36,15 +36,24 @@ class Origin(Frozen):
 
 
 class Ledger(Frozen):
-    """The ledger of one data folder: commits by ``id@branch``, files by their path under the folder."""
+    """The ledger of one data folder: commits by ``id@branch``, files by their path under the folder.
+
+    ``coming`` are files on their way to their places (see ``landing``): empty unless a fetch was killed just then.
+    """
 
     datasets: dict[str, str] = Field(default_factory=dict)
     models: dict[str, str] = Field(default_factory=dict)
     files: dict[str, Origin] = Field(default_factory=dict)
+    coming: dict[str, Origin] = Field(default_factory=dict)
+
+    def with_changes(self, **fields: Mapping[str, Any]) -> Ledger:
+        """The same ledger with other fields."""
+        return self.model_copy(update=fields)
 
     def used(self, digests: Collection[str]) -> list[Origin]:
-        """The origins of files whose content is among ``digests``."""
-        return [origin for _, origin in sorted(self.files.items()) if origin.sha256 in digests]
+        """The origins of files whose content is among ``digests``: a file that was changed has none."""
+        found = {o.path: o for o in (*self.coming.values(), *self.files.values()) if o.sha256 in digests}
+        return [found[path] for path in sorted(found)]
 
     def pinned(self, choice: ModelChoice) -> ModelChoice:
         """The model at the commit that was fetched, whatever its branch says now."""
@@ -72,7 +81,7 @@ def load_ledger(data: Path) -> Ledger:
 
 
 def save_ledger(data: Path, ledger: Ledger) -> None:
-    """Replace the ledger, whole or not at all."""
+    """Replace the ledger, whole or not at all. The caller holds the folder's lock (``landing.locked``)."""
     with guarded(data / NAME):
         write_json(data / NAME, ledger.model_dump(mode="json"))
 

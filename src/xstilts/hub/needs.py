@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from xstilts.hub.declared import REFUSED
 from xstilts.study import Study
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
@@ -12,12 +13,28 @@ from xstilts.tasks.task import Task
 
 @dataclass(frozen=True, order=True)
 class Need:
-    """One split of one task in one language. ``optional``: the study runs without it, only differently."""
+    """One split of one task in one language.
+
+    ``optional``: the study runs without it, only differently. ``own``: one of the study's own languages, of which the hub
+    has nothing, whatever its code means elsewhere.
+    """
 
     task: str
     split: str
     language: str
     optional: bool = False
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one model is pre-trained on: a file for each language. ``one_is_enough``: of translations, any are."""
+
+    model: str
+    what: str
+    pattern: str
+    languages: tuple[str, ...]
+    one_is_enough: bool = False
 
 
 def needs(study: Study) -> list[Need]:
@@ -30,8 +47,22 @@ def needs(study: Study) -> list[Need]:
         stands_in = {f"{need.task}.{need.split}", f"{need.task}.{need.split}.{need.language}"} & set(study.data.files)
         known = found.get((need.task, need.split, need.language))
         if not stands_in and (known is None or known.optional):
-            found[need.task, need.split, need.language] = need
+            own = (
+                {need.language} if load(need.task).group != "retrieval" else {need.language, "en"}
+            )  # one side is English
+            found[need.task, need.split, need.language] = replace(need, own=not own.isdisjoint(study.own_languages))
     return list(found.values())
+
+
+def texts(study: Study) -> list[Text]:
+    """The texts and translations that the study's models are pre-trained on."""
+    found = []
+    for name, choice in study.models.items():
+        if (made := choice.pretrain) is not None:
+            found.append(Text(name, "text", made.text, made.languages))
+            if made.translation and made.bitext:
+                found.append(Text(name, "bitext", made.bitext, made.languages, one_is_enough=True))
+    return found
 
 
 def _all(study: Study) -> Iterator[Need]:
@@ -44,9 +75,13 @@ def _all(study: Study) -> Iterator[Need]:
             yield from _training(study, target, "target", targets)
         for split in study.splits:
             if split in target.files:
-                yield from (Need(target.name, split, language) for language in _languages(study, target))
+                spared = split == "dev" and target.name not in REFUSED  # as in the plan: a language may lack dev rows
+                yield from (Need(target.name, split, language, spared) for language in _languages(study, target))
     if study.retrieval.layer_from == "bucc_dev" and any(t.trains_on is None for t in targets):
-        yield from (Need("bucc2018", "dev", language, optional=True) for language in load("bucc2018").languages)
+        bucc = load("bucc2018")
+        own = [language for language in study.own_languages if language != study.source]
+        pairs = own if "en" in study.own_languages else [*bucc.languages, *own]
+        yield from (Need(bucc.name, "dev", language, optional=True) for language in dict.fromkeys(pairs))
 
 
 def _training(study: Study, task: Task, role: str, targets: list[Task]) -> Iterator[Need]:
@@ -57,10 +92,11 @@ def _training(study: Study, task: Task, role: str, targets: list[Task]) -> Itera
     if study.data.drop_overlap:
         for target in targets:
             if type(target.type) is type(rows_of.type) and study.source in target.languages:
-                yield Need(target.name, "test", study.source)
+                yield Need(target.name, "test", study.source, optional=True)
 
 
-def _languages(study: Study, target: Task) -> tuple[str, ...]:
-    if isinstance(study.languages, str):
-        return target.languages
-    return tuple(language for language in study.languages if language in target.languages)
+def _languages(study: Study, target: Task) -> list[str]:
+    """The target's languages that the study asks for, and the study's own; retrieval is never within one language."""
+    own = [lang for lang in study.own_languages if target.trains_on is not None or lang != study.source]
+    known = dict.fromkeys([*target.languages, *own])
+    return list(known) if isinstance(study.languages, str) else [lang for lang in study.languages if lang in known]

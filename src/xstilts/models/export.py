@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -90,12 +90,14 @@ def read_description(folder: Path) -> Description:
     path = folder / DESCRIPTION
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        head = content["head"]
-        shape = None if head is None else Head(head["kind"], int(head["num_outputs"]), tuple(head["labels"]))
+        for name in ("task", "type", "architecture", "head_file"):
+            _require(isinstance(content[name], str), name, content[name], "needed: a text")
+        known = get_args(Precision)
+        _require(content["precision"] in known, "precision", content["precision"], f"needed: {' or '.join(known)}")
         return Description(
             content["task"],
             content["type"],
-            shape,
+            _read_shape(content["head"]),
             content["precision"],
             content["architecture"],
             content["head_file"],
@@ -105,8 +107,28 @@ def read_description(folder: Path) -> Description:
             f"no {DESCRIPTION} in {str(folder)!r}: xstilts did not write this folder, so its head is unknown",
             hint="Model.start puts a new head on its encoder",
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{DESCRIPTION} is damaged: {error!r}", where=str(path)) from error
+    except KeyError as error:
+        raise ModelError(f"{DESCRIPTION} is damaged: it has no {error}", where=str(path)) from error
+    except (OSError, TypeError, ValueError) as error:
+        raise ModelError(f"{DESCRIPTION} is damaged: {error}", where=str(path)) from error
+
+
+def _read_shape(head: Any) -> Head | None:
+    """The head that xstilts.json describes; a ``ValueError`` says which field cannot be."""
+    if head is None:
+        return None
+    kind, outputs, labels = head["kind"], head["num_outputs"], head["labels"]
+    _require(kind in [*MODULES], "head.kind", kind, f"needed: {', '.join(MODULES)}")
+    _require(type(outputs) is int and outputs > 0, "head.num_outputs", outputs, "needed: a number from 1")
+    texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    _require(texts and len(set(labels)) == len(labels), "head.labels", labels, "needed: a list of different texts")
+    _require(len(labels) in (0, outputs), "head.labels", f"{len(labels)} labels", f"the head has {outputs} outputs")
+    return Head(kind, outputs, tuple(labels))
+
+
+def _require(holds: bool, name: str, found: Any, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: {str(found)[:100]!r}; {rule}")
 
 
 def read_head(folder: Path, head: nn.Module, description: Description, model_type: str) -> None:

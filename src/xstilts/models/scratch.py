@@ -12,7 +12,6 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from xstilts.errors import ModelError
 from xstilts.hyperparameters import Architecture
 from xstilts.models.loading import quiet
 
@@ -32,15 +31,7 @@ def make_model(folder: Path, shape: Architecture, texts: Iterable[str], seed: in
 
     Returns:
         The size of the vocabulary.
-
-    Raises:
-        ModelError: the sizes do not fit together.
     """
-    if shape.hidden_size % shape.num_heads:
-        raise ModelError(
-            f"hidden_size {shape.hidden_size} is not a multiple of num_heads {shape.num_heads}",
-            where="pretrain.model",
-        )
     vocabulary = _write_tokenizer(folder, texts, shape)
     config = XLMRobertaConfig(
         vocab_size=vocabulary,

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from xstilts import tasks
 from xstilts.errors import MissingNameError, ModelError
 from xstilts.graph.status import resolve
 from xstilts.graph.store import Store
 from xstilts.hyperparameters import Encoding
-from xstilts.task_types import Classification, Tagging, TaskType
+from xstilts.task_types import Classification, Head, Tagging, TaskType
 from xstilts.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 EMBEDDING_LENGTH = 512
 """Sub-words of a text that is embedded, as for XTREME's two retrieval tasks; less where the encoder ends before."""
 DESCRIPTION = "xstilts.json"
+NODE = "node.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def load_predictor(
         device: ``cpu`` or ``cuda:N``.
 
     Raises:
-        ModelError: no exported model, one without a head, or a device that is not there.
+        ModelError: no exported model, one without a head, one with a head or a node that does not fit its task, or a
+            device that is not there.
         MissingNameError: its task is unknown.
     """
     if not (folder / DESCRIPTION).is_file():
@@ -112,12 +116,17 @@ def load_predictor(
         tasks.load_file(file)
     task = _task(said.task, folder)
     task_type = task.type
-    if isinstance(task_type, Classification | Tagging):
+    if isinstance(task_type, Classification | Tagging) and said.head.labels:
         task_type = replace(task_type, labels=said.head.labels)
+    if (said.type, said.head) != (task_type.name, task_type.head):
+        raise ModelError(
+            f"{said.task} does not fit a head for {said.type!r}: {_described(said.head)}; needed: one for "
+            f"{task_type.name!r}: {_described(task_type.head)}",
+            where=str(folder / DESCRIPTION),
+        )
     with _placed(device):
         model = Model.load(folder, precision=resolve_precision(precision, device), device=device)
-    trained = _trained_as(folder).get("spec", {}).get("encoding")
-    encoding = task.encoding if trained is None else Encoding.model_validate(trained)
+    encoding = _trained_encoding(folder) or task.encoding
     # Every classification task of the package has pairs; one from outside may have single texts.
     pairs = tasks.outside_digest(task.name) is None
     return Predictor(model, task_type, fitted(encoding, model.encoder.max_length, max_length), pairs)
@@ -175,7 +184,7 @@ def fitted(encoding: Encoding, limit: int | None, wanted: int | None) -> Encodin
         "stride": int(encoding.stride * min(share, 1)),
         "max_question_length": max(4, int(encoding.max_question_length * min(share, 1))),
     }
-    return Encoding.model_validate(encoding.model_dump() | changes)
+    return _valid_encoding(encoding.model_dump() | changes, "--max-length" if wanted else "positions of the encoder")
 
 
 @contextmanager
@@ -198,13 +207,39 @@ def _task(name: str, folder: Path) -> Task:
         ) from None
 
 
+def _described(head: Head | None) -> str:
+    return "none" if head is None else f"{head.kind}, {head.num_outputs} outputs, {len(head.labels)} labels"
+
+
+def _trained_encoding(folder: Path) -> Encoding | None:
+    """How texts were encoded in the training that ``folder`` is the model of; ``None`` outside a store."""
+    record = _trained_as(folder)
+    if not record:
+        return None
+    path = str(folder.parent / NODE)
+    spec = record.get("spec")
+    if not isinstance(spec, dict) or "encoding" not in spec:
+        raise ModelError("the node's record is damaged: spec has no encoding", where=path)
+    return _valid_encoding(spec["encoding"], path)
+
+
+def _valid_encoding(raw: Any, where: str) -> Encoding:
+    try:
+        return Encoding.model_validate(raw)
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, e['loc'])) or raw!r}: {e['msg']}" for e in error.errors())
+        raise ModelError(f"this encoding cannot be: {found}", where=where) from None
+
+
 def _trained_as(folder: Path) -> dict[str, Any]:
     """``node.json`` of the store's node that ``folder`` is the model of; empty for a folder that lies elsewhere."""
-    path = folder.parent / "node.json"
+    path = folder.parent / NODE
     if folder.name != "model" or not path.is_file():
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"the node's record is damaged: {error}", where=str(path)) from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or not found:
+        raise ModelError("the node's record is damaged: it is no JSON object that says something", where=str(path))
+    return found

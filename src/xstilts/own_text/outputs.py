@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from xstilts.errors import DataError
+from xstilts.errors import DataError, ModelError
 from xstilts.own_text.models import Predictor
 from xstilts.own_text.reading import CHUNK_ROWS, Row, chunks
 from xstilts.task_types import Classification, MultipleChoice, Retrieval, Tagging, TaskType, Tokenizer
@@ -17,6 +17,8 @@ from xstilts.task_types import Classification, MultipleChoice, Retrieval, Taggin
 if TYPE_CHECKING:
     from xstilts.hyperparameters import Encoding
     from xstilts.models.model import Model
+    from xstilts.task_types import Features
+    from xstilts.task_types.base import FloatArray
 
 MICRO_BATCH_TOKENS = 4096
 Output = dict[str, Any]
@@ -87,6 +89,7 @@ def predictions(predictor: Predictor) -> Step:
 
     def step(examples: Sequence[Any]) -> list[Output]:
         features = task_type.encode(examples, model.tokenizer, encoding)
+        _check_vocabulary(model, features)
         logits = predict_logits(model, features, micro_batch_tokens=MICRO_BATCH_TOKENS)
         decoded = task_type.decode(examples, features, logits, encoding)
         dropped = _dropped(task_type, examples, features.counts, model.tokenizer, encoding)
@@ -102,6 +105,34 @@ def predictions(predictor: Predictor) -> Step:
         ]
 
     return step
+
+
+def _num_embeddings(model: Model) -> int:
+    return int(model.encoder.transformer.get_input_embeddings().num_embeddings)
+
+
+def _check_vocabulary(model: Model, features: Features) -> None:
+    """Raise ``ModelError`` for a sub-word without an embedding: on a GPU it would take the process down."""
+    highest, known = int(features.input_ids.max(initial=0)), _num_embeddings(model)
+    if highest >= known:
+        raise ModelError(
+            f"the tokenizer gives sub-word {highest}, but the encoder knows {known} (from 0)",
+            where=str(model.source),
+            hint="the folder's tokenizer and weights are not of the same model",
+        )
+
+
+def _check_finite(model: Model, pooled: FloatArray) -> None:
+    """A vector that is not a number could not be told from that of a bad row."""
+    import numpy as np
+
+    bad = int((~np.isfinite(pooled).all(axis=1)).sum())
+    if bad:
+        raise ModelError(
+            f"vectors of {bad} of {len(pooled)} texts are not finite numbers",
+            where=str(model.source),
+            hint="the weights are damaged or the precision overflows: try fp32",
+        )
 
 
 def _shown(task_type: TaskType, example: Any, output: Output) -> Output:
@@ -141,6 +172,8 @@ def vectors(model: Model, encoding: Encoding, *, layer: int, pooling: str) -> St
     from xstilts.inference.embed import embed
 
     def step(texts: Sequence[str]) -> list[Output]:
+        if model.tokenizer.rust.get_vocab_size() > _num_embeddings(model):  # else nothing can be outside
+            _check_vocabulary(model, Retrieval("nearest").encode(texts, model.tokenizer, encoding))
         with TemporaryDirectory(prefix="xstilts-embed-") as scratch:
             found = embed(
                 model,
@@ -152,6 +185,7 @@ def vectors(model: Model, encoding: Encoding, *, layer: int, pooling: str) -> St
                 micro_batch_tokens=MICRO_BATCH_TOKENS,
             )
             pooled = found.matrix(layer, pooling)[found.rows]
+        _check_finite(model, pooled)
         dropped = _dropped(Retrieval("nearest"), texts, found.counts, model.tokenizer, encoding)
         return [
             {"vector": vector} | ({"cut": True, "dropped_tokens": lost} if lost else {})

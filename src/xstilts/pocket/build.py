@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from xstilts.errors import DataError
 from xstilts.pocket import targets
 from xstilts.pocket.draw import Draw
 from xstilts.pocket.grammar import Speaker, text_of
+from xstilts.pocket.identity import FILE, VERSION, digest, is_current
 from xstilts.pocket.intermediates import intermediates
 from xstilts.pocket.scenes import Phrase, Saying, Scene
 from xstilts.pocket.text import bitext, monolingual
@@ -32,14 +33,15 @@ EXAMPLE = Scene(
 def make_world(folder: Path, world: World = POCKET) -> None:
     """Write the world's data folder: every task's files, ``text/`` for masked LM, ``pocket.json``, ``README.md``.
 
-    The folder appears whole by one rename, or not at all. Equal worlds give equal bytes, in every process.
+    The folder appears whole by one rename, or not at all. Equal worlds give equal bytes, in every process, so a folder
+    that holds this very world already, perhaps since another process made it a moment ago, is left as it is.
 
     Raises:
-        DataError: ``folder`` is there already, or its parent cannot be written to.
+        DataError: ``folder`` is there and is not this world, or its parent cannot be written to.
     """
     folder = Path(folder)
-    if folder.exists() or folder.is_symlink():
-        raise DataError("the folder is there already", where=str(folder), hint="name a new one, or remove it first")
+    if _is_there(folder, world):
+        return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".aside", dir=folder.parent))
@@ -53,9 +55,20 @@ def make_world(folder: Path, world: World = POCKET) -> None:
             path.write_bytes(text.encode())
         fresh.rename(folder)
     except OSError as error:
-        raise DataError(f"cannot write the world: {error.strerror}", where=str(folder)) from error
+        if not _is_there(folder, world):
+            raise DataError(f"cannot write the world: {error.strerror}", where=str(folder)) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _is_there(folder: Path, world: World) -> bool:
+    """Whether ``folder`` is this world; anything else of that name is refused."""
+    if is_current(folder, world):
+        return True
+    if folder.exists() or folder.is_symlink():
+        what = "the folder is there already, and was not made from these settings by this version"
+        raise DataError(what, where=str(folder), hint="name a new one, or remove it first")
+    return False
 
 
 def files(world: World) -> Iterator[tuple[str, str]]:
@@ -63,13 +76,15 @@ def files(world: World) -> Iterator[tuple[str, str]]:
     speakers = [Speaker(tongue, world.seed) for tongue in world.tongues]
     source = speakers[0]
     reserved: set[Saying] = set()  # what retrieval tests say is in no text and no bitext
-    yield "pocket.json", json.dumps(described(world, speakers), ensure_ascii=False, indent=1) + "\n"
+    pairs: set[Hashable] = set()  # what XNLI and udpos say in the source is in no intermediate task of their kind
+    tagged: set[Hashable] = set()
+    yield FILE, json.dumps(described(world, speakers), ensure_ascii=False, indent=1) + "\n"
     yield "README.md", _readme(world)
-    yield from targets.classification(world, speakers)
-    yield from targets.tagging(world, speakers)
+    yield from targets.classification(world, speakers, pairs)
+    yield from targets.tagging(world, speakers, tagged)
     yield from targets.questions(world, speakers)
     yield from targets.retrieval(world, speakers, reserved)
-    yield from intermediates(world, source)
+    yield from intermediates(world, source, pairs, tagged)
     for speaker in speakers:
         code = speaker.tongue.code
         lines = monolingual(speaker, source, Draw(world.seed, "text", code), world.text_lines, reserved)
@@ -85,7 +100,7 @@ def summary(folder: Path, world: World) -> str:
     tongues = (f"  {t.code:4} {t.name:15} distance {t.distance}" for t in world.tongues)
     return "\n".join(
         (
-            f"Made a pocket world (seed {world.seed}) in {folder}; all of it is constructed.",
+            f"A pocket world (seed {world.seed}) is in {folder}; all of it is constructed.",
             *tongues,
             "It holds the files of every task, text for masked LM and translations; its README.md says more.",
             f"Next: xstilts data check --data {folder}",
@@ -94,10 +109,10 @@ def summary(folder: Path, world: World) -> str:
 
 
 def described(world: World, speakers: list[Speaker]) -> dict[str, Any]:
-    """The settings, and each language with its distance and one sentence."""
+    """The generator's version, the settings with their digest, and each language with its distance and one sentence."""
     settings = {name: value for name, value in asdict(world).items() if name != "tongues"}
     languages = [{**asdict(s.tongue), "example": text_of(s.say(EXAMPLE))} for s in speakers]
-    return {"settings": settings, "languages": languages}
+    return {"version": VERSION, "digest": digest(world), "settings": settings, "languages": languages}
 
 
 def _readme(world: World) -> str:
@@ -112,5 +127,6 @@ and stand at declared distances from it, given in brackets:
 The files have the names and formats of XTREME's tasks and of the intermediate tasks, so everything that reads those
 reads these. Their names say nothing about the content: `xnli` is not XNLI, and scores on it compare with nothing but
 other scores on the same world. `text/LL.txt` is text for masked LM, `text/LL-en.tsv` translations. What the retrieval
-tests say is in no text and no bitext. `pocket.json` holds the settings from which every byte here follows.
+tests say is in no text and no bitext. `pocket.json` holds the generator's version and the settings from which every
+byte here follows.
 """

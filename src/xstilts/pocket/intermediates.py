@@ -20,18 +20,17 @@ UNANSWERABLE = 1 / 3
 _CCG_FILES = {"train": ("wsj_0200", "wsj_1000", "wsj_2000"), "dev": ("wsj_0001",)}
 
 
-def intermediates(world: World, source: Speaker) -> Files:
-    """Every file of every intermediate task."""
-    yield from _inference(world, source)
+def intermediates(world: World, source: Speaker, pairs: set[Hashable], tagged: set[Hashable]) -> Files:
+    """Every file of every intermediate task; ``pairs`` and ``tagged`` are what XNLI and udpos say, and is not said again."""
+    yield from _inference(world, source, pairs)
     yield from _questions(world, source)
     yield from _reading(world, source)
-    yield from _supertags(world, source)
+    yield from _supertags(world, source, tagged)
     yield from _choices(world, source)
 
 
-def _inference(world: World, source: Speaker) -> Files:
+def _inference(world: World, source: Speaker, seen: set[Hashable]) -> Files:
     """MultiNLI, SNLI and ANLI's three rounds: ANLI tells more than one thing before it asks."""
-    seen: set[Hashable] = set()
     for split, rows in (("train", world.train_rows), ("dev", world.dev_rows)):
         mnli = "train" if split == "train" else "dev_matched"
         name = f"multinli_1.0/multinli_1.0_{mnli}.jsonl"
@@ -104,9 +103,8 @@ def _reading(world: World, source: Speaker) -> Files:
             yield f"squad/{split}-{version}.json", formats.as_json(squad)
 
 
-def _supertags(world: World, source: Speaker) -> Files:
+def _supertags(world: World, source: Speaker, seen: set[Hashable]) -> Files:
     """Sentences with their categories, over as many sections as the reader looks for."""
-    seen: set[Hashable] = set()
     for split, count in (("train", world.train_rows), ("dev", world.dev_rows)):
         draw = Draw(world.seed, "ccg", split)
         rows = [row for row, _ in datasets.utterances(draw, source, count, seen, questions=False)]

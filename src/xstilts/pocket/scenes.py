@@ -175,9 +175,9 @@ def _fronts(place_of: Phrase | None, time: str) -> tuple[tuple[Front, bool], ...
     return (("place", place_of is not None), ("time", bool(time)))
 
 
-def without_articles(said: Scene) -> Scene:
-    """The scene as languages without articles say it: equal for scenes that read the same there."""
-    return said._replace(object=said.object._replace(definite=True))
+def gist(said: Scene) -> Scene:
+    """What is said, without articles and the link to the sentence before: equal for scenes that read the same somewhere."""
+    return said._replace(object=said.object._replace(definite=True), then=False)
 
 
 def others_of(phrase: Phrase) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from xstilts.pocket.grammar import Speaker, text_of
 from xstilts.pocket.inference import LABELS, Inference, inference
 from xstilts.pocket.paraphrase import Paraphrase, paraphrase
 from xstilts.pocket.reading import Paragraph, as_squad
-from xstilts.pocket.scenes import Saying, without_articles
+from xstilts.pocket.scenes import Saying, gist
 from xstilts.pocket.world import World
 
 Files = Iterator[tuple[str, str]]
@@ -31,12 +31,18 @@ def inferences(draw: Draw, count: int, seen: set[Hashable]) -> list[Inference]:
 def paraphrases(draw: Draw, count: int, seen: set[Hashable], questions: bool = False) -> list[Paraphrase]:
     """Balanced pairs, each with a first text of its own."""
     labels = datasets.balanced(draw, ("0", "1"), count)
-    return datasets.distinct(lambda k: paraphrase(draw, labels[k], questions), count, seen, lambda row: row.first)
+    return datasets.distinct(lambda k: paraphrase(draw, labels[k], questions), count, seen, _first_text)
 
 
-def classification(world: World, speakers: Sequence[Speaker]) -> Files:
-    """XNLI and PAWS-X: dev and test say the same in every language."""
-    pairs: set[Hashable] = set()
+def _first_text(row: Paraphrase) -> Hashable:
+    """What the first text says: a question does not say what it asks for."""
+    if row.asked is None:
+        return row.first
+    return row.asked, row.first._replace(place=None) if row.asked == "place" else row.first._replace(time="")
+
+
+def classification(world: World, speakers: Sequence[Speaker], pairs: set[Hashable]) -> Files:
+    """XNLI and PAWS-X: dev and test say the same in every language. ``pairs`` grows by XNLI's premises."""
     sentences: set[Hashable] = set()
     for split, count in sizes(world).items():
         nli = inferences(Draw(world.seed, "xnli", split), count, pairs)
@@ -61,11 +67,11 @@ def _told(speaker: Speaker, sayings: Sequence[Saying]) -> str:
     return " ".join(text_of(speaker.say(saying)) for saying in sayings)
 
 
-def tagging(world: World, speakers: Sequence[Speaker]) -> Files:
-    """udpos and panx: not parallel, as the treebanks and WikiAnn are not."""
+def tagging(world: World, speakers: Sequence[Speaker], tagged: set[Hashable]) -> Files:
+    """udpos and panx: not parallel, as the treebanks and WikiAnn are not. ``tagged`` grows by the source's sentences."""
     for speaker in speakers:
         code = speaker.tongue.code
-        said: set[Hashable] = set()
+        said = tagged if speaker is speakers[0] else set[Hashable]()
         named: set[Hashable] = set()
         for split, count in sizes(world).items():
             if split == "train" and speaker is not speakers[0]:
@@ -112,7 +118,7 @@ def retrieval(world: World, speakers: Sequence[Speaker], reserved: set[Saying]) 
     """Tatoeba, its English side sorted as in XTREME, and BUCC's pools. ``reserved`` grows by what they say."""
     seen: set[Hashable] = set()
     scenes = datasets.translated(Draw(world.seed, "tatoeba"), speakers, world.tatoeba_pairs, seen)
-    reserved.update(map(without_articles, scenes))
+    reserved.update(map(gist, scenes))
     source = speakers[0]
     for speaker in speakers[1:]:
         code = speaker.tongue.code
@@ -125,7 +131,7 @@ def retrieval(world: World, speakers: Sequence[Speaker], reserved: set[Saying]) 
         for split, (pool, planted) in (("dev", world.bucc_dev), ("test", world.bucc_test)):
             draw = Draw(world.seed, "bucc", code, split)
             found = datasets.translated(draw, (source, speaker), 2 * pool - planted, seen)
-            reserved.update(map(without_articles, found))
+            reserved.update(map(gist, found))
             yield from _bucc(draw, (source, speaker), found, pool, planted, f"bucc2018/{code}-en.{split}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from xstilts.pocket.concepts import CATEGORIES, CATEGORY_OF, CHAINS, SCALE_OF, SYNONYMS, THINGS
 from xstilts.pocket.draw import Draw
@@ -16,11 +16,11 @@ from xstilts.pocket.scenes import (
     Scene,
     State,
     agent,
+    gist,
     person,
     place,
     scene,
     thing,
-    without_articles,
 )
 
 MIXED_WORDS = 0.3
@@ -41,11 +41,8 @@ def monolingual(
 def bitext(speaker: Speaker, source: Speaker, draw: Draw, lines: int, reserved: Collection[Saying]) -> Iterator[str]:
     """Translations, ``foreign<TAB>source``: a sentence or two, one in ten about kinds and qualities."""
     for _ in range(lines):
-        said: list[Saying] = [unreserved(draw, reserved)]
-        if draw.chance(0.1):
-            said = [_about_things(draw)]
-        elif draw.chance(0.3):
-            said.append(unreserved(draw, reserved))
+        about_things = draw.chance(0.1)
+        said = (_about_things(draw),) if about_things else _happened(draw, 1 + draw.chance(0.3), reserved)
         yield "\t".join(" ".join(text_of(s.say(each)) for each in said) for s in (speaker, source))
 
 
@@ -62,12 +59,22 @@ def mix(sentence: Sequence[Word], source: Speaker, draw: Draw) -> list[Word]:
     return mixed
 
 
-def unreserved(draw: Draw, reserved: Collection[Saying]) -> Scene:
-    """A scene that no test pair says."""
+def unreserved(make: Callable[[], tuple[Scene, ...]], reserved: Collection[Saying]) -> tuple[Scene, ...]:
+    """Scenes as they will be said: ``make`` draws them anew, all together, until no test pair says one of them."""
     while True:
-        found = scene(draw)
-        if without_articles(found) not in reserved:
-            return found
+        told = make()
+        if not any(gist(each) in reserved for each in told):
+            return told
+
+
+def _happened(draw: Draw, count: int, reserved: Collection[Saying], negated: bool = True) -> tuple[Scene, ...]:
+    """Scenes that have nothing to do with each other; without ``negated`` all of them happened."""
+
+    def make() -> tuple[Scene, ...]:
+        found = (scene(draw) for _ in range(count))
+        return tuple(found if negated else (each._replace(negated=False) for each in found))
+
+    return unreserved(make, reserved)
 
 
 def chain(draw: Draw, steps: int) -> tuple[Scene, ...]:
@@ -109,11 +116,12 @@ def asked_about(said: Scene, role: Role) -> Scene:
 def _paragraph(speaker: Speaker, draw: Draw, reserved: Collection[Saying]) -> list[list[Word]]:
     genre = draw.below(20)
     if genre < 5:
-        return [speaker.say(each) for each in chain(draw, 2 + draw.below(2))]
+        steps = 2 + draw.below(2)
+        return [speaker.say(each) for each in unreserved(lambda: chain(draw, steps), reserved)]
     if genre < 10:
-        return [speaker.say(unreserved(draw, reserved)) for _ in range(1 + draw.below(3))]
+        return [speaker.say(each) for each in _happened(draw, 1 + draw.below(3), reserved)]
     if genre < 12:
-        return _before_or_after(speaker, draw)
+        return _before_or_after(speaker, draw, reserved)
     if genre < 15:
         return _questioned(speaker, draw, reserved)
     return [speaker.say(_about_things(draw)) for _ in range(2)]
@@ -121,19 +129,24 @@ def _paragraph(speaker: Speaker, draw: Draw, reserved: Collection[Saying]) -> li
 
 def _questioned(speaker: Speaker, draw: Draw, reserved: Collection[Saying]) -> list[list[Word]]:
     """One or two scenes, a question about one of them, its answer."""
-    told = [unreserved(draw, reserved)._replace(negated=False) for _ in range(1 + draw.below(2))]
+    told = _happened(draw, 1 + draw.below(2), reserved, negated=False)
     about = draw.pick(told)
     role = draw.pick(roles_of(about))
     answer = speaker.answer(about, role)
     return [*map(speaker.say, told), speaker.ask(asked_about(about, role), role), [*answer, Word(".", "PUNCT", ".")]]
 
 
-def _before_or_after(speaker: Speaker, draw: Draw) -> list[list[Word]]:
+def _before_or_after(speaker: Speaker, draw: Draw, reserved: Collection[Saying]) -> list[list[Word]]:
     """One thing that was done, a question about the one before or after it, the answer."""
-    first, second = chain(draw, 2)
     after = draw.chance(0.5)
-    told, other = (first, second._replace(then=False)) if after else (second._replace(then=False), first)
-    answer = [word for word in speaker.say(other._replace(place=None)) if word.role != "agent"]
+
+    def make() -> tuple[Scene, ...]:
+        first, second = chain(draw, 2)
+        told, other = (first, second) if after else (second, first)
+        return told._replace(then=False), other._replace(place=None)
+
+    told, other = unreserved(make, reserved)
+    answer = [word for word in speaker.say(other) if word.role != "agent"]
     return [speaker.say(told), speaker.ask_around(told.agent, "after" if after else "before"), answer]
 
 

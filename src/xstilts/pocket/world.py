@@ -32,7 +32,7 @@ class World:
     tongues: tuple[Tongue, ...] = TONGUES
     text_lines: int = 20_000
     bitext_lines: int = 6_000
-    train_rows: int = 3_000
+    train_rows: int = 6_000
     train_questions: int = 3_000
     train_choices: int = 2_000
     dev_rows: int = 200

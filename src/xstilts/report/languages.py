@@ -5,70 +5,111 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xstilts.languages import LANGUAGES
 from xstilts.metrics import xtreme
-from xstilts.report.table import CHANCE, Entry, Table, distance
+from xstilts.report.table import CHANCE, Entry, Guesses, SeedValues, Table, distance, entry
+from xstilts.tasks import load
 
 Row = Mapping[str, Any]
+Declared = Mapping[str, Mapping[str, Any]]
 
 
-def language_tables(rows: Sequence[Row], study: Mapping[str, Any], model: str, split: str) -> list[Table]:
+def language_tables(
+    rows: Sequence[Row], study: Mapping[str, Any], model: str, split: str, declared: Declared, guesses: Guesses
+) -> list[Table]:
     """Two tables for one model and split: languages x targets for the baseline arm, and languages x arms.
 
-    Languages stand in the order of their declared distance from the source, then in XTREME's. Numbers are means over seeds.
-    In the second table a language's number is the mean over the targets that every language and arm has, retrieval left out
-    (it has no English row); the delta is over the baseline arm.
+    Languages stand in the order of their declared distance from the source, then in XTREME's. In the second table a
+    language's number is the mean over the fine-tuned targets that have every language in every arm; the delta is over the
+    seeds that the arm and the baseline both have.
     """
-    chosen = [r for r in rows if (r["model"], r["split"]) == (model, split) and r["value"] is not None]
-    scores: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in chosen:
-        name = CHANCE if row["metric"] == CHANCE else row["arm"]
-        scores[name, row["target"], row["language"]].append(row["value"])
-    means = {at: xtreme.mean(values) for at, values in scores.items()}
-    own = study.get("own_languages", {})
-    languages = sorted({r["language"] for r in chosen}, key=lambda code: _order(code, own, study["source"]))
-    targets = [t for t in study["targets"] if any(r["target"] == t for r in chosen)]
+    scores = _Scores.of(r for r in rows if (r["model"], r["split"]) == (model, split) and r["value"] is not None)
+    own, seeds = study.get("own_languages", {}), list(study["seeds"])
+    languages = sorted(scores.languages, key=lambda code: _order(code, own, study["source"]))
+    targets = [t for t in study["targets"] if t in scores.targets]
     baseline = next((a for a, of in study["arms"].items() if of["intermediate"] is None), None)
     names = {code: _name(code, own) for code in languages}
+    trained = [t for t in targets if (declared[t]["group"] if t in declared else load(t).group) != "retrieval"]
+    arms = [arm for arm in study["arms"] if arm in scores.arms]
+    shared = [t for t in trained if all(scores.seeds(arm, t, code) for arm in arms for code in languages)]
     found = []
-    if baseline is not None:
+    if baseline is not None and baseline in arms:
         body = [
-            (names[code], tuple(Entry(means.get((baseline, target, code))) for target in targets)) for code in languages
+            (name, tuple(entry(scores.seeds(baseline, t, code), {}, len(seeds), "", spread=True) for t in targets))
+            for code, name in names.items()
         ]
-        chance = [xtreme.mean(v for (a, t, _), v in means.items() if (a, t) == (CHANCE, target)) for target in targets]
-        body.append((CHANCE, tuple(map(Entry, chance))))
-        title = f"{model}, {split}, by language: arm {baseline!r}"
-        found.append(Table(title, tuple(targets), tuple(body), (), first="language"))
-    arms = list(study["arms"])
-    shared = [t for t in targets if all((arm, t, code) in means for arm in arms for code in languages)]
+        guessed = [xtreme.mean(of.values()) if (of := guesses.get((t, split))) else None for t in targets]
+        if any(value is not None for value in guessed):
+            body.append((CHANCE, tuple(map(Entry, guessed))))
+        notes = () if shared else ("No fine-tuned target has every language in every arm: there is no table by arm.",)
+        found.append(
+            Table(f"{model}, {split}, by language: arm {baseline!r}", tuple(targets), tuple(body), notes, "language")
+        )
     if len(arms) > 1 and shared:
-        found.append(_by_arm(means, names, arms, baseline, shared, f"{model}, {split}, by language and arm"))
+        found.append(
+            _by_arm(scores, names, arms, baseline, shared, len(seeds), f"{model}, {split}, by language and arm")
+        )
     return found
 
 
 def _by_arm(
-    means: Mapping[tuple[str, str, str], float],
+    scores: _Scores,
     names: Mapping[str, str],
     arms: Sequence[str],
     baseline: str | None,
     targets: Sequence[str],
+    seeds: int,
     title: str,
 ) -> Table:
-    def score(arm: str, code: str) -> float:
-        return xtreme.mean(means[arm, target, code] for target in targets)
-
     body = []
     for code, name in names.items():
-        base = None if baseline is None else score(baseline, code)
+        base = {} if baseline is None else scores.mean(baseline, targets, code)
         entries = (
-            Entry(score(arm, code), delta=None if base is None or arm == baseline else score(arm, code) - base)
+            entry(scores.mean(arm, targets, code), {} if arm == baseline else base, seeds, "", spread=True)
             for arm in arms
         )
         body.append((name, tuple(entries)))
-    note = f"Mean over the targets that every language and arm has: {', '.join(targets)}."
-    return Table(title, tuple(arms), tuple(body), (note,), first="language")
+    note = f"Mean over the fine-tuned targets that every language and arm has: {', '.join(targets)}."
+    return Table(title, tuple(arms), tuple(body), (note,), "language")
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """A target's main score (the mean of its main metrics) by arm, target, language and seed."""
+
+    values: Mapping[tuple[str, str, str], SeedValues]
+
+    @staticmethod
+    def of(rows: Any) -> _Scores:
+        metrics: dict[tuple[str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for row in rows:
+            metrics[row["arm"], row["target"], row["language"]][row["seed"]].append(row["value"])
+        means = {at: {seed: xtreme.mean(found) for seed, found in of.items()} for at, of in metrics.items()}
+        return _Scores(means)
+
+    @property
+    def arms(self) -> set[str]:
+        return {arm for arm, _, _ in self.values}
+
+    @property
+    def targets(self) -> set[str]:
+        return {target for _, target, _ in self.values}
+
+    @property
+    def languages(self) -> set[str]:
+        return {language for _, _, language in self.values}
+
+    def seeds(self, arm: str, target: str, language: str) -> SeedValues:
+        """Seed -> score; a seed without one is not there."""
+        return self.values.get((arm, target, language), {})
+
+    def mean(self, arm: str, targets: Sequence[str], language: str) -> SeedValues:
+        """Seed -> mean over ``targets``, for the seeds that have all of them."""
+        found = [self.seeds(arm, target, language) for target in targets]
+        return {seed: xtreme.mean(of[seed] for of in found) for seed in found[0] if all(seed in of for of in found)}
 
 
 def _order(code: str, own: Mapping[str, Mapping[str, Any]], source: str) -> tuple[float, int, str]:

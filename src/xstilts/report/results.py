@@ -53,10 +53,20 @@ def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
 
 
 def main_rows(store: Store, study: str) -> list[dict[str, Any]]:
-    """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule; and what chance is."""
+    """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule."""
     other = ("curve", "fixed_layer", "best_on_dev", "best_on_test")
     marked = _marked_rows(store, store.studies()[study])
-    return [row for row, main in marked if row["metric"] == "chance" or (main and row["selection"] not in other)]
+    return [row for row, main in marked if main and row["selection"] not in other]
+
+
+def guesses(store: Store, study: str) -> dict[tuple[str, str], dict[str, float]]:
+    """(target, split) -> language -> what guessing scores; of scores made before this was kept there is none."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for cell in store.studies()[study]["cells"]:
+        file = store.path(cell["key"]) / "chance.json"
+        if (cell["target"], cell["split"]) not in found and file.is_file():
+            found[cell["target"], cell["split"]] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def _study_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

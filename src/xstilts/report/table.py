@@ -17,6 +17,8 @@ from xstilts.tasks import load, targets
 
 Place = tuple[str, str, int]  # arm, target, seed
 SeedValues = dict[int, float]
+Guesses = Mapping[tuple[str, str], Mapping[str, float]]
+"""(target, split) -> language -> what guessing scores."""
 CHANCE = "chance"
 
 
@@ -55,19 +57,19 @@ def zero_shot_table(
     model: str,
     split: str,
     declared: Mapping[str, Mapping[str, Any]] | None = None,
+    guesses: Guesses | None = None,
 ) -> Table:
     """Arms x targets for one model and split.
 
     ``declared`` says the ``group`` and ``languages`` of targets as the store recorded them: those from outside the package
-    are known to nobody else. Shipped ones may be left out.
+    are known to nobody else. Shipped ones may be left out. ``guesses`` makes the last line: what guessing scores.
 
     A target's number is the plain mean over the languages scored here (XTREME's rule, the source language included where
     listed) of the mean of its main metrics; then ``avg`` over the targets shown, the same without retrieval, without the
     source language, and the transfer gap (source minus the mean of the others, over targets that have both). A seed
     counts only if it has every language that any arm has; a delta is over the seeds that both arms have.
     """
-    scored = [r for r in rows if r["model"] == model and r["split"] == split and r["value"] is not None]
-    chosen = [r for r in scored if r["metric"] != CHANCE]
+    chosen = [r for r in rows if r["model"] == model and r["split"] == split and r["value"] is not None]
     shown = [t for t in study["targets"] if any(r["target"] == t for r in chosen)]
     facts = {t: (declared or {}).get(t) or {"group": load(t).group, "languages": load(t).languages} for t in shown}
     fine_tuned = [t for t in shown if facts[t]["group"] != "retrieval"]
@@ -84,10 +86,10 @@ def zero_shot_table(
             base = averages.over_seeds(baseline, column, seeds) if baseline is not None and arm != baseline else {}
             same = averages.one_run(arm, column, values)
             copies = copies or same
-            entries.append(_entry(values, base, len(seeds), "!" if (arm, column) in at_chance else "", spread=not same))
+            entries.append(entry(values, base, len(seeds), "!" if (arm, column) in at_chance else "", spread=not same))
         body.append((arm, tuple(entries)))
-    if guessed := [r for r in scored if r["metric"] == CHANCE]:
-        body.append((CHANCE, _chance(guessed, shown, averages.columns)))
+    if guessed := {t: xtreme.mean(of.values()) for t in shown if (of := (guesses or {}).get((t, split)))}:
+        body.append((CHANCE, tuple(Entry(guessed.get(column)) for column in averages.columns)))
     notes = [
         *_coverage_notes(chosen, facts, study.get("own_languages", {})),
         *_evidence_notes(chosen, study, fine_tuned, copies),
@@ -149,16 +151,8 @@ class _Averages:
         return xtreme.mean_of_all(scores, self.languages[target])
 
 
-def _chance(rows: Iterable[Mapping[str, Any]], shown: Sequence[str], columns: Sequence[str]) -> tuple[Entry, ...]:
-    """What guessing scores, for each target: the mean over languages of a constant answer, or of 1/N."""
-    by_target: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        by_target[row["target"]][row["language"]] = row["value"]
-    means = {t: xtreme.mean(by_target[t].values()) for t in shown if by_target[t]}
-    return tuple(Entry(means.get(column)) for column in columns)
-
-
-def _entry(values: SeedValues, base: SeedValues, seeds: int, marks: str, *, spread: bool) -> Entry:
+def entry(values: SeedValues, base: SeedValues, seeds: int, marks: str, *, spread: bool) -> Entry:
+    """The mean over the seeds there are, its delta over the seeds that ``base`` has too, and what is missing of ``seeds``."""
     if not values:
         return Entry(None)
     paired = [value - base[seed] for seed, value in values.items() if seed in base]

@@ -62,7 +62,8 @@ class Checkpoints:
 
     Args:
         folder: holds the checkpoints of one training; made when the first is written.
-        of: what is trained (the node's key): a checkpoint of anything else is passed over.
+        of: what is trained (the node's key, and what else the weights mean nothing without): a checkpoint of anything
+            else is passed over.
         every_seconds: training time between two; 0 for after every step.
         held: entered while the folder's list of checkpoints changes; raises when the folder is another process's by now.
     """
@@ -190,7 +191,7 @@ def conditions(device: torch.device, micro_batch_tokens: int) -> dict[str, Any]:
         "micro_batch_tokens": micro_batch_tokens,
         "device": f"{device.type} {hardware}".strip(),
         "torch": torch.__version__,
-        "transformers": metadata.version("transformers"),
+        **{name: metadata.version(name) for name in ("transformers", "tokenizers")},
         "numpy": np.__version__,
         "xstilts": xstilts.__version__,
     }

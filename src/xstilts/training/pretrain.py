@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from xstilts.batching.masking import Masking
 from xstilts.errors import TrainingError
+from xstilts.graph.disk import digest_file
 from xstilts.hyperparameters import Pretraining
 from xstilts.models.model import Model, export
 from xstilts.models.precision import Precision
@@ -58,7 +59,7 @@ def pretrain(
         out: where the result goes.
         precision, device, micro_batch_tokens: as for any training.
         progress: called after every step.
-        checkpoints: where to go on from and to save.
+        checkpoints: where to go on from and to save; one of another vocabulary is passed over.
 
     Returns:
         Counts, kept with the node.
@@ -84,7 +85,7 @@ def pretrain(
         dev=None,
         progress=progress,
         log=out / "training.jsonl",
-        checkpoints=checkpoints,
+        checkpoints=checkpoints and _with_vocabulary(checkpoints, start),
     )
     export(model, out / "model", "masked_lm", "masked_lm")
     return {
@@ -96,6 +97,11 @@ def pretrain(
         "training": summary.as_json(),
         "execution": f"{model.encoder.execution.kind}: {model.encoder.execution.reason}",
     }
+
+
+def _with_vocabulary(checkpoints: Checkpoints, start: Path) -> Checkpoints:
+    """The vocabulary is made anew at every attempt; under another one of the same size old weights would fit and be noise."""
+    return replace(checkpoints, of=f"{checkpoints.of}, vocabulary {digest_file(start / 'tokenizer.json')}")
 
 
 def encode_corpora(texts: Texts, tokenizer: Tokenizer, settings: Pretraining) -> tuple[Features, list[Corpus]]:

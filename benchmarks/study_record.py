@@ -1,0 +1,92 @@
+"""A dated record of a study: its tables, what each training saw, retrieval by layer, versions and cost.
+
+    python -m benchmarks.study_record --store STORE --study NAME --out benchmarks/results/DATE-NAME --intro FILE
+
+Writes OUT.md and OUT.jsonl (one row per number, without the curve). What a person concludes from it is written by hand, in
+the file given as ``--intro`` or afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xstilts.graph.store import Store
+from xstilts.journey import rows, tables
+from xstilts.report.table import markdown
+
+Row = dict[str, Any]
+
+
+def cost(records: Sequence[Row], wanted: int) -> str:
+    """How much ran, for how long, with what."""
+    attempts = [r["attempt"] for r in records]
+    seconds = sum(a["seconds"] for a in attempts)
+    peak = max(a["peak_memory_bytes"] for a in attempts) / 2**30
+    versions = ", ".join(f"{name} {version}" for name, version in attempts[0]["versions"].items())
+    devices = sorted({f"{a.get('device', 'cpu')} with {a['threads']} thread(s)" for a in attempts})
+    return (
+        f"{len(records)} of {wanted} nodes, {seconds / 60:.0f} worker-minutes on {', '.join(devices)}; largest peak "
+        f"memory of a worker {peak:.1f} GiB. {versions}."
+    )
+
+
+def trainings(records: Sequence[Row]) -> Iterator[str]:
+    """What each training was given, and where its loss ended."""
+    yield from ("| arm | task | rows found | dropped: in a test set | trained on | steps | tokens/s | last loss |",)
+    yield "|---|---|---:|---|---:|---:|---:|---:|"
+    for record in records:
+        if record["kind"] == "train":
+            seen, labels = record["attempt"], record["labels"]
+            dropped = ", ".join(f"{k} {v}" for k, v in seen["rows_dropped_overlap"].items() if v) or "0"
+            ran = seen["training"]
+            yield (
+                f"| {labels['arm']} | {labels['task']} | {seen['rows_found']} | {dropped} | {seen['rows_trained_on']} "
+                f"| {ran['steps']} | {ran['tokens_per_second']:.0f} | {ran['final_loss']:.2f} |"
+            )
+
+
+def curves(found: Sequence[Row]) -> Iterator[str]:
+    """Retrieval at every layer, the mean over languages."""
+    by_layer: dict[tuple[str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in found:
+        if row["selection"] == "curve" and row["value"] is not None:
+            by_layer[row["target"], row["arm"], row["pooling"]][row["layer"]].append(row["value"])
+    layers = sorted({layer for of in by_layer.values() for layer in of})
+    yield "| target | arm | pooling | " + " | ".join(map(str, layers)) + " |"
+    yield "|---|---|---|" + "---:|" * len(layers)
+    for names, of in by_layer.items():
+        means = [f"{statistics.fmean(of[layer]):.1f}" if layer in of else "–" for layer in layers]
+        yield "| " + " | ".join([*names, *means]) + " |"
+
+
+def main() -> None:
+    """Write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--intro", type=Path)
+    args = parser.parse_args()
+    store = Store(args.store)
+    payload = store.studies()[args.study]
+    keys = [node["key"] for node in payload["nodes"]]
+    records = [store.record(key) for key in keys if store.has(key)]
+    found = rows(store, args.study)
+    parts = [f"# {payload['study']['title']}", args.intro.read_text(encoding="utf-8").strip() if args.intro else ""]
+    parts += [cost(records, len(keys)), *(markdown(t).strip() for t in tables(store, args.study, by_language=True))]
+    parts += ["### Training", "\n".join(trainings(records)), "### Retrieval by layer", "\n".join(curves(found))]
+    args.out.with_suffix(".md").write_text("\n\n".join(p for p in parts if p) + "\n", encoding="utf-8")
+    with args.out.with_suffix(".jsonl").open("w", encoding="utf-8") as lines:
+        for row in found:
+            if row["selection"] != "curve" and not str(row["selection"]).startswith("best_on"):
+                lines.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
