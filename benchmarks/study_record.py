@@ -38,16 +38,19 @@ def cost(records: Sequence[Row], wanted: int) -> str:
 
 def trainings(records: Sequence[Row]) -> Iterator[str]:
     """What each training was given, and where its loss ended."""
-    yield from ("| arm | task | rows found | dropped: in a test set | trained on | steps | tokens/s | last loss |",)
-    yield "|---|---|---:|---|---:|---:|---:|---:|"
+    yield from (
+        "| arm | seed | task | rows found | dropped: in a test set | trained on | steps | tokens/s | last loss |",
+    )
+    yield "|---|---:|---|---:|---|---:|---:|---:|---:|"
     for record in records:
         if record["kind"] == "train":
             seen, labels = record["attempt"], record["labels"]
             dropped = ", ".join(f"{k} {v}" for k, v in seen["rows_dropped_overlap"].items() if v) or "0"
             ran = seen["training"]
+            names = f"| {labels['arm']} | {labels['seed']} | {labels['task']} | {seen['rows_found']} | {dropped} "
             yield (
-                f"| {labels['arm']} | {labels['task']} | {seen['rows_found']} | {dropped} | {seen['rows_trained_on']} "
-                f"| {ran['steps']} | {ran['tokens_per_second']:.0f} | {ran['final_loss']:.2f} |"
+                f"{names}| {seen['rows_trained_on']} | {ran['steps']} | {ran['tokens_per_second']:.0f} "
+                f"| {ran['final_loss']:.2f} |"
             )
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from xstilts.errors import MissingNameError, StoreError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
+from xstilts.report.languages import language_tables
 from xstilts.report.results import FIELDS, main_rows, result_rows
 from xstilts.report.table import Entry, Table, markdown, print_table, zero_shot_table
 
@@ -287,3 +288,34 @@ def test_damaged_scores_name_their_node(store: Store) -> None:
     (store.path(SCORED.key) / "scores.json").write_text("[{")
     with pytest.raises(StoreError, match=rf"node {SCORED.key[:12]} is damaged: scores\.json"):
         result_rows(Store(store.root), "s")
+
+
+def test_tables_by_language_pair_seeds_and_leave_retrieval_out() -> None:
+    languages = ("qab", "en", "qaa")
+    study = {
+        "arms": {"none": {"intermediate": None}, "nli": {"intermediate": "mnli"}},
+        "targets": ["xnli", "tatoeba"],
+        "seeds": [1, 2],
+        "source": "en",
+        "own_languages": {"qab": {"name": "Far", "distance": 2}, "qaa": {"name": "Near", "distance": 1}},
+    }
+
+    def row(arm: str, target: str, language: str, seed: int, value: float, key: str) -> dict[str, Any]:
+        names = {"model": "m", "split": "test", "metric": "accuracy", "arm": arm, "target": target}
+        return {**names, "language": language, "seed": seed, "value": value, "key": key, "status": "ok"}
+
+    rows = [
+        row("none", "xnli", language, seed, 40 + 30 * (seed - 1), f"n{seed}")
+        for language in languages
+        for seed in (1, 2)
+    ]
+    rows += [row("nli", "xnli", language, 1, 42, "a1") for language in languages]
+    rows += [row("none", "tatoeba", "qaa", seed, 90, "shared") for seed in (1, 2)]
+    guesses = {("xnli", "test"): dict.fromkeys(languages, 33.0)}
+    declared = {"xnli": {"group": "classification"}, "tatoeba": {"group": "retrieval"}}
+    baseline, arms = language_tables(rows, study, "m", "test", declared, guesses)
+    assert [name for name, _ in baseline.rows] == ["en English", "qaa Near (1)", "qab Far (2)", "chance"]
+    near = baseline.rows[1][1]
+    assert (near[0].value, near[1].value, near[1].spread) == (55, 90, None)  # one run copied has no spread
+    assert [e.text() for e in arms.rows[1][1]] == ["55.0±21.2", "42.0 +2.0 1/2 seeds"]  # over the seed both have
+    assert "xnli." in arms.notes[0] and "tatoeba" not in arms.notes[0]

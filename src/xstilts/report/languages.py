@@ -38,8 +38,7 @@ def language_tables(
     found = []
     if baseline is not None and baseline in arms:
         body = [
-            (name, tuple(entry(scores.seeds(baseline, t, code), {}, len(seeds), "", spread=True) for t in targets))
-            for code, name in names.items()
+            (name, tuple(scores.entry(baseline, t, code, len(seeds)) for t in targets)) for code, name in names.items()
         ]
         guessed = [xtreme.mean(of.values()) if (of := guesses.get((t, split))) else None for t in targets]
         if any(value is not None for value in guessed):
@@ -81,14 +80,18 @@ class _Scores:
     """A target's main score (the mean of its main metrics) by arm, target, language and seed."""
 
     values: Mapping[tuple[str, str, str], SeedValues]
+    runs: Mapping[tuple[str, str, str], set[str]]
 
     @staticmethod
     def of(rows: Any) -> _Scores:
+        runs: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         metrics: dict[tuple[str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         for row in rows:
-            metrics[row["arm"], row["target"], row["language"]][row["seed"]].append(row["value"])
+            at = row["arm"], row["target"], row["language"]
+            metrics[at][row["seed"]].append(row["value"])
+            runs[at].add(row["key"])
         means = {at: {seed: xtreme.mean(found) for seed, found in of.items()} for at, of in metrics.items()}
-        return _Scores(means)
+        return _Scores(means, runs)
 
     @property
     def arms(self) -> set[str]:
@@ -105,6 +108,11 @@ class _Scores:
     def seeds(self, arm: str, target: str, language: str) -> SeedValues:
         """Seed -> score; a seed without one is not there."""
         return self.values.get((arm, target, language), {})
+
+    def entry(self, arm: str, target: str, language: str, seeds: int) -> Entry:
+        """One place of the table; copies of one run have no spread."""
+        at = arm, target, language
+        return entry(self.values.get(at, {}), {}, seeds, "", spread=len(self.runs.get(at, ())) > 1)
 
     def mean(self, arm: str, targets: Sequence[str], language: str) -> SeedValues:
         """Seed -> mean over ``targets``, for the seeds that have all of them."""

@@ -73,10 +73,11 @@ def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
     if not summary["failed"]:
         at, study = "" if store == "store" else f" --store {store}", summary["study"]
         out.print("Next:", markup=False)
-        out.print(
-            f"  xstilts results {study}{at} --json -    one row per number; --by-language, --markdown", markup=False
-        )
-        out.print(f"  xstilts why KEY{at}    all that one of these numbers (its row's key) depends on", markup=False)
+        for verb, what in (
+            (f"results {study}{at} --json -", "one row per number (--markdown: the tables)"),
+            (f"why KEY{at}", "all that the number with this key depends on"),
+        ):
+            out.print(f"  xstilts {verb:32} {what}", markup=False, soft_wrap=True)
 
 
 def show_status(report: Sequence[Mapping[str, Any]], out: Console) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as RichTable
 
 from xstilts.metrics import xtreme
@@ -200,10 +201,8 @@ def _evidence_notes(
     if limit["train_rows"] or limit["evaluation_rows"]:
         most = limit["train_rows"]
         shown_rows = ", ".join(f"{k} {v}" for k, v in most.items()) if isinstance(most, dict) else most or "all"
-        yield (
-            f"At most {limit['evaluation_rows'] or 'all'} evaluation rows a language; retrieval pools are whole. "
-            f"Training rows at most: {shown_rows}."
-        )
+        scored = f"At most {limit['evaluation_rows']}" if limit["evaluation_rows"] else "All"
+        yield f"{scored} evaluation rows a language; retrieval pools are whole. Training rows at most: {shown_rows}."
     counts = [r["count"] for r in rows if r["target"] in fine_tuned]
     if limit["evaluation_rows"] and counts:
         fewest = min(limit["evaluation_rows"], *counts)
@@ -243,7 +242,7 @@ def print_table(table: Table, console: Console) -> None:
         drawn.width = width  # wider than the terminal, which wraps or scrolls: better than half a number
     console.print(drawn, crop=False)
     for note in table.notes:
-        console.print(f"  {note}", style="dim", highlight=False)
+        console.print(Padding(note, (0, 0, 0, 2)), style="dim", highlight=False)
     console.print()
 
 
