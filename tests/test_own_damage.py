@@ -25,7 +25,8 @@ PAIR = PairExample("0", "a b", "c", None)
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An XNLI model as training leaves it, with a random head."""
-    from xstilts.models.model import Model, export
+    from xstilts.models.export import export
+    from xstilts.models.model import Model
 
     shape = tasks.load("xnli").type
     assert shape.head is not None

@@ -33,7 +33,8 @@ atexit.register(_HOME.cleanup)
 @cache
 def trained(task: str) -> Path:
     """A model folder as training leaves it (its head is random: only that the same thing is computed matters)."""
-    from xstilts.models.model import Model, export
+    from xstilts.models.export import export
+    from xstilts.models.model import Model
 
     name = {"xquad": "squad_v1"}.get(task, task)  # XQuAD has no training rows of its own
     shape = tasks.load(name).type
@@ -229,7 +230,8 @@ def test_what_is_no_model_for_this(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trained_for", ["retrieval", "masked_lm"])
 def test_a_model_that_only_embeds_is_refused_to_predict(run: Run, tmp_path: Path, trained_for: str) -> None:
-    from xstilts.models.model import Model, export
+    from xstilts.models.export import export
+    from xstilts.models.model import Model
 
     export(Model.start(tiny_model(), None), tmp_path / "m", "tatoeba", trained_for)
     (tmp_path / "own.txt").write_text("a\n")
@@ -258,18 +260,25 @@ def test_a_node_of_a_store_is_named_by_its_key_and_encodes_as_it_was_trained(run
     shutil.copytree(trained("xnli"), node / "model")
     encoding = tasks.load("xnli").encoding.model_dump() | {"max_length": 24}
     (node / "node.json").write_text(json.dumps({"kind": "train", "spec": {"encoding": encoding}}))
-    scored = tmp_path / "store" / "nodes" / "cd" / ("cd" + "0" * 62)
-    scored.mkdir(parents=True)
-    (scored / "node.json").write_text(json.dumps({"kind": "score"}))
+    others = {
+        "cd": ("calibrate", {}),
+        "ee": ("predict", {"model": key}),
+        "ff": ("score", {"predictions": "ee" + "0" * 62}),
+    }
+    for begin, (kind, parents) in others.items():
+        folder = tmp_path / "store" / "nodes" / begin / (begin + "0" * 62)
+        folder.mkdir(parents=True)
+        (folder / "node.json").write_text(json.dumps({"kind": kind, "parents": parents}))
     path, _ = own_file(tmp_path, "xnli", 9)
     store = ("--store", tmp_path / "store")
-    by_key, by_node, by_folder = (
-        run("predict", name, path, *more)[0] for name, more in [("ab00", store), (node, ()), (node / "model", ())]
+    by_key, by_score, by_node, by_folder = (
+        run("predict", name, path, *more)[0]
+        for name, more in [("ab00", store), ("ff", store), (node, ()), (node / "model", ())]
     )
-    assert by_key == by_node == by_folder and '"cut": true' in by_key, "24 sub-words, as its node says"
+    assert by_key == by_score == by_node == by_folder and '"cut": true' in by_key, "24 sub-words, as its node says"
     assert '"cut": true' not in run("predict", trained("xnli"), path, "--max-length", 78)[0]
     assert "unknown node 'ef'" in run("predict", "ef", path, *store, expect=2)[1]
-    assert "a 'score' node, not a training" in run("predict", "cd", path, *store, expect=2)[1]
+    assert "a 'calibrate' node, not a training" in run("predict", "cd", path, *store, expect=2)[1]
 
 
 def by_hand(text: str, layer: int, pooling: str) -> np.ndarray[Any, Any]:

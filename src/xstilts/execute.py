@@ -92,7 +92,8 @@ def _pretrain(node: Node, out: Path, resources: Resources, progress: Progress) -
 
 def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Train from the parent's or the base model's encoder, export the model and its log."""
-    from xstilts.models.model import Model, export
+    from xstilts.models.export import export
+    from xstilts.models.model import Model
     from xstilts.training import TaskCourse, train
 
     spec = node.spec

@@ -1,5 +1,6 @@
 """A driver to be killed: ``toy_driver.py STORE SLOTS SLEEP`` runs ``graph(SLEEP)``."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def graph(sleep: float) -> Graph:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         summary = go(graph(float(sys.argv[3])), Store(Path(sys.argv[1])), slots=int(sys.argv[2]))
     except Interrupted as stopped:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError, StoreError
-from xstilts.models.export import read_description
+from xstilts.models.description import read_description
+from xstilts.models.export import export
 from xstilts.models.loading import load_encoder, load_tokenizer
-from xstilts.models.model import Model, export
+from xstilts.models.model import Model
 from xstilts.task_types import Head
 
 LENGTHS = (5, 9, 2, 14)

@@ -9,9 +9,10 @@ from tiny_models import make_batch, padded_inputs, tiny
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from xstilts.models.export import export
 from xstilts.models.heads import PooledHead, TokenHead, new_head
 from xstilts.models.loading import load_encoder
-from xstilts.models.model import Model, export
+from xstilts.models.model import Model
 from xstilts.task_types import Head
 
 THREE = Head("pooled", 3, ("a", "b", "c"))

@@ -17,8 +17,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel
 
 from xstilts.batching import gather
+from xstilts.models.export import export
 from xstilts.models.loading import load_encoder
-from xstilts.models.model import Model, export
+from xstilts.models.model import Model
 from xstilts.task_types import Features
 from xstilts.training import TaskCourse, train
 

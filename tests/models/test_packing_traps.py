@@ -40,9 +40,10 @@ from xstilts.batching import gather, inference_batches
 from xstilts.errors import ModelError
 from xstilts.inference.predict import predict, predict_logits
 from xstilts.models.encoder import Encoder
+from xstilts.models.export import export
 from xstilts.models.families import FAMILIES as VERIFIED
 from xstilts.models.loading import load_encoder
-from xstilts.models.model import Model, export
+from xstilts.models.model import Model
 from xstilts.task_types import Span
 from xstilts.training import TaskCourse, train
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 err = Console(stderr=True, highlight=False)
 
 ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model folder, or with --store the key of a finished training.")
+    str, typer.Argument(metavar="MODEL", help="A model folder, or the key of a training or of a number in the results.")
 ]
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="A .txt, .tsv, .jsonl or .conll, or with .gz; '-' is standard input.")
 ]
-StoreDir = Annotated[Path | None, typer.Option("--store", envvar="XSTILTS_STORE", help="Where MODEL is a key.")]
+StoreDir = Annotated[Path, typer.Option("--store", envvar="XSTILTS_STORE", help="Where MODEL is a key.")]
 Format = Annotated[
     str | None, typer.Option("--format", help="Default: the suffix of FILE; for '-' told from its first line.")
 ]
@@ -39,7 +39,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda:N.")]
 def predict(
     model: ModelName,
     file: File,
-    store: StoreDir = None,
+    store: StoreDir = Path("store"),
     out: Annotated[Path | None, typer.Option(help="Write here, whole or not at all; default: print.")] = None,
     format: Format = None,
     skip_bad: SkipBad = False,
@@ -72,7 +72,7 @@ def predict(
 def embed(
     model: ModelName,
     file: File,
-    store: StoreDir = None,
+    store: StoreDir = Path("store"),
     out: Annotated[
         Path | None, typer.Option(help="FILE.npy (float32, a row for each line) or FILE.jsonl; default: print.")
     ] = None,

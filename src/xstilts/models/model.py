@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError
+from xstilts.models.description import Description, read_description, read_head
 from xstilts.models.encoder import Encoder
-from xstilts.models.export import Description, export, read_description, read_head
 from xstilts.models.heads import AnyHead, MaskedLMHead, new_head
 from xstilts.models.loading import load_encoder, load_tokenizer
 from xstilts.models.precision import Precision
 from xstilts.task_types import Head, Tokenizer
-
-__all__ = ["Model", "export", "load_encoder", "load_tokenizer"]
 
 
 class Model(nn.Module):

@@ -46,8 +46,10 @@ class Predictor:
     pairs: bool
 
 
-def find_folder(name: str, store: Path | None) -> Path:
+def find_folder(name: str, store: Path) -> Path:
     """The model folder called ``name``: a folder, a node's folder with ``model/`` in it, or a key (prefix) of ``store``.
+
+    The key may be that of a number in the results: the model behind it is meant.
 
     Raises:
         ModelError: there is no such folder, or the node has no model.
@@ -55,12 +57,12 @@ def find_folder(name: str, store: Path | None) -> Path:
     """
     folder = Path(name)
     if not folder.is_dir():
-        if store is None or not re.fullmatch("[0-9a-f]+", name):
+        if not store.is_dir() or not re.fullmatch("[0-9a-f]+", name):
             raise ModelError(
                 f"no such model folder: {name!r}", hint="a finished node's model is named by its key and --store DIR"
             )
         found = Store(store)
-        folder = found.path(resolve(name, set(found.keys())))
+        folder = _with_model(found, resolve(name, set(found.keys())))
     inside = folder / "model"
     if not (folder / "config.json").is_file() and inside.is_dir():
         folder = inside
@@ -69,6 +71,17 @@ def find_folder(name: str, store: Path | None) -> Path:
         what = f"it is a {kind!r} node, not a training" if kind else "it holds no config.json"
         raise ModelError(f"no model in this folder: {what}", where=str(folder))
     return folder
+
+
+def _with_model(store: Store, key: str) -> Path:
+    """The node ``key``, or the training that its predictions come from."""
+    while not (store.path(key) / "model").is_dir():
+        parents = store.record(key)["parents"]
+        before = parents.get("predictions") or parents.get("model")
+        if before is None or not store.has(before):
+            break
+        key = before
+    return store.path(key)
 
 
 def load_predictor(
@@ -101,7 +114,7 @@ def load_predictor(
             where=str(folder),
             hint="`xstilts embed` takes any encoder; `xstilts run` trains heads",
         )
-    from xstilts.models.export import read_description
+    from xstilts.models.description import read_description
     from xstilts.models.model import Model
     from xstilts.models.precision import resolve_precision
 

@@ -76,6 +76,7 @@ def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
         for verb, what in (
             (f"results {study}{at} --json -", "one row per number (--markdown: the tables)"),
             (f"why KEY{at}", "all that the number with this key depends on"),
+            (f"predict KEY FILE{at}", "your own text through the model behind it"),
         ):
             out.print(f"  xstilts {verb:32} {what}", markup=False, soft_wrap=True)
 

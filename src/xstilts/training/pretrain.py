@@ -12,7 +12,8 @@ from xstilts.batching.masking import Masking
 from xstilts.errors import TrainingError
 from xstilts.graph.disk import digest_file
 from xstilts.hyperparameters import Pretraining
-from xstilts.models.model import Model, export
+from xstilts.models.export import export
+from xstilts.models.model import Model
 from xstilts.models.precision import Precision
 from xstilts.models.scratch import make_model
 from xstilts.task_types import Features, Head, Tokenizer
