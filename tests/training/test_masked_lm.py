@@ -13,6 +13,7 @@ from transformers import AutoModelForMaskedLM
 
 from xstilts.batching.masking import Masking, masked
 from xstilts.hyperparameters import Architecture, Pretraining, Training
+from xstilts.models.loading import load_tokenizer
 from xstilts.models.model import Model
 from xstilts.models.scratch import make_model
 from xstilts.task_types.base import FeatureBuilder, Features
@@ -158,3 +159,11 @@ def test_what_cannot_be_trained_is_refused_in_the_study_file() -> None:
     with pytest.raises(ValidationError, match="no dev score"):
         Pretraining.model_validate({"languages": ["en"], "training": {"selection": "dev"}})
     assert Pretraining.model_validate({"languages": ["en"], "training": {}}).training.selection == "last"
+
+
+def test_sub_words_are_those_of_words_and_their_characters_leave_the_space_out(tmp_path: Path) -> None:
+    make_model(tmp_path, SMALL, TEXTS.text["en"], 1)
+    text = "kelu mira. bado"
+    encoded = load_tokenizer(tmp_path).encode([text])[0]
+    pieces = [text[first:last] for first, last in encoded.offsets if last > first]
+    assert "".join(pieces) == text.replace(" ", "") and not any(" " in piece for piece in pieces)

@@ -56,7 +56,12 @@ def _write_tokenizer(folder: Path, texts: Iterable[str], shape: Architecture) ->
     rust = RustTokenizer(BPE(unk_token="<unk>"))
     rust.normalizer = normalizers.NFKC()
     rust.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(_MARK, prepend_scheme="always"), pre_tokenizers.Punctuation()]
+        # As XLM-R's: split at white space first, so that a sub-word's characters do not begin with the space before it.
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(_MARK, prepend_scheme="always"),
+            pre_tokenizers.Punctuation(),
+        ]
     )
     trainer = BpeTrainer(vocab_size=shape.vocabulary, special_tokens=list(SPECIAL), show_progress=False)
     rust.train_from_iterator(texts, trainer)
