@@ -255,27 +255,23 @@ def test_a_task_of_ones_own_is_named_and_reads_single_texts(run: Run, tmp_path: 
 
 
 def test_a_node_of_a_store_is_named_by_its_key_and_encodes_as_it_was_trained(run: Run, tmp_path: Path) -> None:
-    key = "ab" + "0" * 62
-    node = tmp_path / "store" / "nodes" / "ab" / key
-    shutil.copytree(trained("xnli"), node / "model")
-    encoding = tasks.load("xnli").encoding.model_dump() | {"max_length": 24}
-    (node / "node.json").write_text(json.dumps({"kind": "train", "spec": {"encoding": encoding}}))
-    others = {
-        "cd": ("calibrate", {}),
-        "ee": ("predict", {"model": key}),
-        "ff": ("score", {"predictions": "ee" + "0" * 62}),
-    }
-    for begin, (kind, parents) in others.items():
+    def node(begin: str, **record: Any) -> Path:
         folder = tmp_path / "store" / "nodes" / begin / (begin + "0" * 62)
         folder.mkdir(parents=True)
-        (folder / "node.json").write_text(json.dumps({"kind": kind, "parents": parents}))
-    path, _ = own_file(tmp_path, "xnli", 9)
-    store = ("--store", tmp_path / "store")
-    by_key, by_score, by_node, by_folder = (
-        run("predict", name, path, *more)[0]
-        for name, more in [("ab00", store), ("ff", store), (node, ()), (node / "model", ())]
+        (folder / "node.json").write_text(json.dumps(record))
+        return folder
+
+    training = node(
+        "ab", kind="train", spec={"encoding": {**tasks.load("xnli").encoding.model_dump(), "max_length": 24}}
     )
-    assert by_key == by_score == by_node == by_folder and '"cut": true' in by_key, "24 sub-words, as its node says"
+    shutil.copytree(trained("xnli"), training / "model")
+    node("cd", kind="calibrate", parents={})
+    node("ee", kind="predict", parents={"model": training.name})
+    node("ff", kind="score", parents={"predictions": "ee" + "0" * 62})
+    path, store = own_file(tmp_path, "xnli", 9)[0], ("--store", tmp_path / "store")
+    names = (("ab00", *store), ("ff", *store), (training,), (training / "model",))
+    (said,) = {run("predict", name, path, *more)[0] for name, *more in names}
+    assert '"cut": true' in said, "24 sub-words, as its node says"
     assert '"cut": true' not in run("predict", trained("xnli"), path, "--max-length", 78)[0]
     assert "unknown node 'ef'" in run("predict", "ef", path, *store, expect=2)[1]
     assert "a 'calibrate' node, not a training" in run("predict", "cd", path, *store, expect=2)[1]
