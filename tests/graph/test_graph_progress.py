@@ -30,8 +30,17 @@ def test_a_failure_is_always_printed(store: Store, terminal: bool) -> None:
     assert "no [rows] left" in text
 
 
-def test_a_bar_on_a_terminal(store: Store) -> None:
+def test_a_bar_on_a_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     assert "6/6" in run_shown(store, tree(2, 1, steps=3), terminal=True)
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = io.StringIO()
+    with Display(Console(file=out, force_terminal=True, width=100), 9, clock=iter((0.0, 61.0, 61.0)).__next__) as show:
+        show(NodeProgress(1, 9, None, node("train", "a"), 0, 5, 10, "steps", {}))
+    assert "1/9 nodes" in out.getvalue()
 
 
 def test_a_line_a_minute_elsewhere() -> None:

@@ -20,7 +20,7 @@ class Display:
     """Listens to a run: ``with Display(console, total) as show: run(..., listen=show)``.
 
     Args:
-        console: where to write; whether it is a terminal decides the form.
+        console: where to write; whether it is a terminal that can move its cursor decides the form.
         total: wanted nodes, until an event says otherwise.
         clock: seconds; replaced in tests.
     """
@@ -33,7 +33,7 @@ class Display:
         self._warned: set[str] = set()
         self._failed = self._blocked = 0
         self._bar: Progress | None = None
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
