@@ -106,16 +106,21 @@ def run(
         XstiltsError: a worker does not start.
     """
     started = time.monotonic()
-    with suppress(OSError):  # a finished study on a read-only disk is finished all the same
-        store.tidy()
+    _tidy(store)
     pending, found = demanded(graph, store.has, wanted)
     schedule = Schedule(pending, found, len(resources))
     listen(RunStarted(found, schedule.total, None))
     if pending:
         _drive(schedule, store, resources, worker_command, listen, keep_going, started)
+        _tidy(store)  # another driver may have died meanwhile, just after it finished a node
     if schedule.error is not None:
         raise schedule.error
     return _summary(schedule, started)
+
+
+def _tidy(store: Store) -> None:
+    with suppress(OSError):  # a finished study on a read-only disk is finished all the same
+        store.tidy()
 
 
 def _drive(
