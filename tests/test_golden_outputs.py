@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from tiny_world import tiny_data, tiny_study
+from xstilts.bench import once
 from xstilts.execute import execute
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import VERSIONS, Node, Resources
@@ -50,6 +54,11 @@ def same(found: Any, golden: Any) -> bool:
     return bool(found == golden)
 
 
+def names_of(found: Any) -> Any:
+    """The names of a mapping within mappings, whatever the values."""
+    return {name: names_of(value) for name, value in found.items()} if isinstance(found, dict) else None
+
+
 def shown(kind: str, out: Path) -> Any:
     """What is kept of a node's output."""
     if kind in ("train", "pretrain"):
@@ -63,6 +72,18 @@ def shown(kind: str, out: Path) -> Any:
             n: counts[n] for n in ("rows_trained_on", "vocabulary", "parameters", "lines", "encoding") if n in counts
         }
         return {**kept, "log": log}
+    if kind == "prune":
+        with safe_open(out / "model" / "model.safetensors", "np") as weights:
+            sums = {name: weights.get_tensor(name).sum().item() for name in sorted(weights.keys())}
+        return {
+            "num_hidden_layers": json.loads((out / "model" / "config.json").read_text())["num_hidden_layers"],
+            **sums,
+        }
+    if kind == "measure":
+        measurement, runs = json.loads((out / "measurement.json").read_text()), read_rows(out / "runs.jsonl")
+        # What takes time is another number in every run: its names are kept.
+        of_the_place = {name: measurement.pop(name) for name in ("device", "matrix_peak_flops_per_s")}
+        return {**measurement, "names": sorted(of_the_place), "runs": [names_of(run) for run in runs]}
     if kind in ("calibrate", "score"):
         return json.loads((out / ("calibration.json" if kind == "calibrate" else "scores.json")).read_text())
     rows = {file.stem: read_rows(file)[:6] for file in sorted((out / "outputs").iterdir())}
@@ -72,13 +93,28 @@ def shown(kind: str, out: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Kind -> what is kept of the first node of it: a model made from scratch, PAWS-X trained, predicted and scored, and
-    BUCC mined in German."""
+def module_patch() -> Iterator[pytest.MonkeyPatch]:
+    """Measured runs stay in this process: their answers are the same, and starting others takes half a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xstilts.bench.measure.run_once", lambda r: once.answer({"kind": "run", **asdict(r)}))
+        patch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1.0)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory, module_patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Kind -> what is kept of the first node of it: a model made from scratch, one of fewer layers, PAWS-X trained,
+    predicted, scored and measured, and BUCC mined in German."""
     raw = tiny_study(arms={"none": {}}, targets=["pawsx", "bucc2018"], splits=["dev"], languages=["de"])
     shape = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 24, "vocabulary": 90}
     training = {"max_steps": 2, "batch_size": 6, "selection": "last"}
     raw["models"]["scratch"] = {"pretrain": {"languages": ["de", "en"], "model": shape, "training": training}}
+    raw["models"]["pruned"] = {**raw["models"]["tiny"], "keep_layers": [2]}
+    scenarios = {"offline": {"min_seconds": 0.001}, "single_stream": {"min_seconds": 0.001, "min_queries": 2}}
+    raw["measurements"] = {
+        "cost": {"targets": ["pawsx"], "split": "dev", "rows": 3, "blocks": 1, "scenarios": scenarios}
+    }
+    raw["measurements"]["cost"]["warmup_seconds"] = 0.001
     study = parse_study(raw)
     models = [find_model(name, choice, digest_file) for name, choice in study.models.items() if not choice.pretrain]
     home, found = tmp_path_factory.mktemp("golden"), {}
@@ -86,7 +122,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (data / "text").mkdir()
     for language in ("de", "en"):
         shutil.copyfile(data / f"pawsx/dev-{language}.tsv", data / f"text/{language}.txt")
-    plan = make_plan(study, DataFolder(data), models, precision="fp32", digest=digest_file)
+    plan = make_plan(study, DataFolder(data), models, precision="fp32", digest=digest_file, device={"threads": 1})
 
     def run(node: Node) -> Path:
         out = home / node.key

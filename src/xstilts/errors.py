@@ -8,6 +8,8 @@ XstiltsError
 ├── ModelError       a model folder or head that does not fit the task
 ├── StoreError       the store: damaged node, disk full, read-only
 ├── TrainingError    a run that cannot go on: NaN loss, no rows left
+├── MeasurementError a measured process failed, or there is nothing to measure
+├── StatisticsError  numbers that cannot bear what is asked of them: too few, not finite
 └── MissingNameError a task, model, arm or node name that does not exist (lists the nearest)
 """
 
@@ -66,6 +68,14 @@ class StoreError(XstiltsError):
 
 class TrainingError(XstiltsError):
     """Training cannot go on."""
+
+
+class MeasurementError(XstiltsError):
+    """A measured process failed, or what is asked cannot be measured."""
+
+
+class StatisticsError(XstiltsError):
+    """Too few numbers, or numbers that are none, for the statistic asked."""
 
 
 class MissingNameError(XstiltsError):

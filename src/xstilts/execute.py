@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xstilts import scoring, tasks
 from xstilts.data.text import read_text, read_translations
-from xstilts.errors import GoldError, ModelError
+from xstilts.errors import GoldError
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding, Pretraining, Training
 from xstilts.inputs import base_model, input_file, load_task_files
 from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
-from xstilts.task_types import Classification, Retrieval, Tagging, TaskType
+from xstilts.task_types import Retrieval, Tagging, TaskType
 from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
 
@@ -50,9 +49,11 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
         "pretrain": lambda: _pretrain(node, out, resources, progress),
         "train": lambda: _train(node, parents, out, resources, progress),
         "predict": lambda: _predict(node, parents, out, resources, progress),
+        "prune": lambda: _prune(node, parents, out, resources),
         "retrieve": lambda: _retrieve(node, parents, out, resources, progress),
         "calibrate": lambda: scoring.calibrate(node, parents, out, resources),
         "score": lambda: scoring.score(node, parents, out, resources),
+        "measure": lambda: _measure(node, parents, out, resources, progress),
     }
     return kinds[node.kind]()
 
@@ -88,6 +89,20 @@ def _pretrain(node: Node, out: Path, resources: Resources, progress: Progress) -
         torch.set_num_threads(own)
     (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return {**counts, "threads": resources.cores}
+
+
+def _prune(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> Counts:
+    from xstilts.models.prune import keep_layers
+
+    return keep_layers(_start_folder(node.spec, parents, resources), node.spec["layers"], out / "model")
+
+
+def _measure(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
+    """Inference, measured in processes of its own: this one must hold no model and no threads meanwhile."""
+    from xstilts.bench.measure import measure
+
+    _loaded.clear()
+    return measure(node, parents, out, resources, progress)
 
 
 def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
@@ -193,13 +208,13 @@ def _dev_score(
 
 def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Scored outputs of every language: the predictions files."""
-    from xstilts.inference.predict import predict
+    from xstilts.inference.predict import matched_type, predict
 
     spec = node.spec
     task, encoding = tasks.load(spec["task"]), Encoding.model_validate(spec["encoding"])
     model = _load(parents["model"] / "model", spec["precision"], resources, head=True)
     assert model.head_shape is not None
-    task_type = _matched(task, model.head_shape.labels)
+    task_type = matched_type(task, model.head_shape.labels)
     counts: dict[str, Any] = {}
     for done, (language, entry) in enumerate(spec["languages"].items()):
         progress(done, len(spec["languages"]), "languages", at=language)
@@ -210,19 +225,6 @@ def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
         scoring.write_rows(out / "outputs" / f"{language}.jsonl", outputs)
     (out / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return _summed(counts)
-
-
-def _matched(task: Task, labels: tuple[str, ...]) -> TaskType:
-    """The task's shape with the labels in the order of the model's head; other labels than the task's are an error."""
-    if not isinstance(task.type, Classification | Tagging):
-        return task.type
-    if task.type.labels and set(task.type.labels) != set(labels):
-        unseen = sorted(set(task.type.labels) - set(labels))
-        raise ModelError(
-            f"{task.name} has labels the model's head does not know: {', '.join(unseen) or 'none'}; "
-            f"the head knows {', '.join(labels)}"
-        )
-    return replace(task.type, labels=tuple(labels))
 
 
 def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xstilts import tasks
+from xstilts.device import cores, fingerprint
 from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
 from xstilts.graph.node import Graph, Node, Resources
 from xstilts.graph.status import status
@@ -64,6 +64,7 @@ def plan_study(
     devices: Sequence[str] = ("cpu",),
     task_files: Sequence[Path] = (),
     seeds: str | None = None,
+    threads: int | None = None,
 ) -> Plan:
     """Plan a study: names, files, models and precision are checked before anything is computed.
 
@@ -75,6 +76,7 @@ def plan_study(
         devices: where it will run; ``auto`` precision is bf16 when all of them have it natively.
         task_files: tasks from outside the package.
         seeds: other ones than the study's, ``1,2,3``.
+        threads: CPU threads of each worker (see ``resources``): a measurement is of a number of threads.
     """
     for path in task_files:
         tasks.load_file(path)
@@ -94,7 +96,11 @@ def plan_study(
             where="precision",
             hint="say it in the study file: precision: fp32",
         )
-    planned = make_plan(study, folder, models, precision=resolved.pop(), digest=store.digests.digest)
+    (precision,) = resolved
+    measured_on = None
+    if study.measurements:
+        measured_on = fingerprint(devices[0], _threads(devices, threads)[1], precision)
+    planned = make_plan(study, folder, models, precision=precision, digest=store.digests.digest, device=measured_on)
     return replace(planned, hub=ledger.origins(fetched, planned.files, study.models, models))
 
 
@@ -164,7 +170,8 @@ def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
             raise StudyError(f"{text!r} is not NAME=FOLDER", where="--model")
         if name not in models:
             raise MissingNameError("model", name, models, where="--model")
-        models[name] = ModelChoice(path=str(Path(folder).resolve()), note=models[name].note)
+        chosen = models[name]
+        models[name] = ModelChoice(path=str(Path(folder).resolve()), note=chosen.note, keep_layers=chosen.keep_layers)
     for name, choice in models.items():
         if choice.path is not None and not Path(choice.path).is_absolute():
             models[name] = choice.model_copy(update={"path": str(file.resolve().parent / choice.path)})
@@ -179,8 +186,7 @@ def resources(
     task_files: Sequence[Path] = (),
 ) -> list[Resources]:
     """One slot a device; the CPU's cores are shared evenly."""
-    share = threads or max(1, _cores() // len(devices))
-    every = max(share, min(share * len(devices), _cores()))
+    share, every = _threads(devices, threads)
     paths = tuple(str(p.resolve()) for p in task_files)
     return [
         Resources(planned.files, planned.models, device, share, every, micro_batch_tokens, task_files=paths)
@@ -188,11 +194,10 @@ def resources(
     ]
 
 
-def _cores() -> int:
-    """The cores this process may use; macOS and Windows only know how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:
+    """CPU threads of one worker, and of all of them together."""
+    share = threads or max(1, cores() // len(devices))
+    return share, max(share, min(share * len(devices), cores()))
 
 
 def run_study(planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]) -> Summary:
@@ -200,8 +205,7 @@ def run_study(planned: Plan, store: Store, slots: Sequence[Resources], listen: C
     from xstilts.graph.run import run  # of all that is here, only this needs workers
 
     store.save_study(planned.study.name, planned.payload())
-    wanted = {cell.key for cell in planned.cells}
-    return run(planned.graph, store, slots, worker_command=WORKER, listen=listen, wanted=wanted)
+    return run(planned.graph, store, slots, worker_command=WORKER, listen=listen, wanted=planned.wanted)
 
 
 def run_summary(planned: Plan, summary: Summary) -> dict[str, Any]:
@@ -231,6 +235,7 @@ def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
         "done": sum(s == "done" for s in states.values()),
         "kinds": {kind: dict(counts) for kind, counts in kinds.items()},
         "cells": len(planned.cells),
+        "measurements": len(planned.measured),
         "precision": planned.precision,
         "input_files": len(planned.files),
         "languages": _languages(planned.graph),

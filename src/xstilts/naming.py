@@ -34,6 +34,7 @@ def check_names(study: Study) -> None:
                 where=f"arms.{arm}.intermediate",
             )
     _check_mlqa(study)
+    _check_measurements(study)
     by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
     for section, values in by_task.items():
         for key in values if isinstance(values, dict) else ():
@@ -82,3 +83,29 @@ def _check_labels(target: Task) -> None:
             f"{', '.join(rows.labels)}",
             where="targets",
         )
+
+
+def _check_measurements(study: Study) -> None:
+    """Every measurement can be made of what the study computes."""
+    for name, of in study.measurements.items():
+        where = f"measurements.{name}"
+        for target in of.targets:
+            if target not in study.targets:
+                raise MissingNameError("target of this study", target, study.targets, where=f"{where}.targets")
+        for arm in of.arms or ():
+            if arm not in study.arms:
+                raise MissingNameError("arm", arm, study.arms, where=f"{where}.arms")
+        if of.split not in study.splits:
+            raise StudyError(f"the study does not evaluate {of.split}", where=f"{where}.split")
+        if of.margin is not None and (study.baseline is None or study.baseline not in (of.arms or study.arms)):
+            raise StudyError("arms are compared with the baseline arm, which is not measured", where=f"{where}.arms")
+        most = study.limits.evaluation_rows
+        if most is not None and of.rows > most:
+            raise StudyError(
+                f"{of.rows} rows are measured, but only {most} are scored: speed stands beside the score of the same rows",
+                where=f"{where}.rows",
+                hint=f"at most limits.evaluation_rows: {most}",
+            )
+        for target in of.targets:
+            if load(target).trains_on is not None and of.layers != ("calibrated",):
+                raise StudyError(f"layers are for retrieval targets, and {target} is none", where=f"{where}.layers")

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from xstilts.errors import StudyError, nearest
 from xstilts.hyperparameters import Architecture, Encoding, Frozen, Pretraining, Training
+from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
 
 Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]
@@ -27,13 +28,15 @@ FileList = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstan
 class ModelChoice(Frozen):
     """A Hugging Face encoder: a folder (``path``), a hub id with its revision, or one made from scratch (``pretrain``).
 
-    ``note`` is shown under the table.
+    ``keep_layers`` drops all other layers (from 1) before anything is trained: a smaller size of the same model. ``note`` is
+    shown under the table.
     """
 
     path: str | None = None
     id: str | None = None
     revision: str | None = None
     pretrain: Pretraining | None = None
+    keep_layers: tuple[int, ...] | None = Field(None, min_length=1)
     note: str = ""
 
     @model_validator(mode="after")
@@ -42,6 +45,9 @@ class ModelChoice(Frozen):
             raise ValueError(
                 "give one of 'path' (a folder), 'id' (a hub id) and 'pretrain' (made from scratch), not several"
             )
+        kept = self.keep_layers or ()
+        if list(kept) != sorted({layer for layer in kept if layer >= 1}):
+            raise ValueError(f"keep_layers: {list(kept)} are not layers in their order, counted from 1")
         return self
 
 
@@ -127,6 +133,7 @@ class Study(Frozen):
     training: dict[str, dict[str, Any]] = Field(default_factory=dict)
     encoding: dict[str, dict[str, Any]] = Field(default_factory=dict)
     retrieval: RetrievalChoice = RetrievalChoice()
+    measurements: dict[str, Measurement] = Field(default_factory=dict)
     notes: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -223,10 +230,12 @@ def _fields_at(path: list[str]) -> list[str]:
         "data": Data,
         "limits": Limits,
         "retrieval": RetrievalChoice,
+        "measurements": Measurement,
     }
     inner: dict[str, type[Frozen]] = {"pretrain": Pretraining, "model": Architecture, "training": Training}
+    inner |= {"scenarios": Scenarios, "offline": Offline, "single_stream": SingleStream, "server": Server}
     model: type[Frozen] = sections[path[0]] if path and path[0] in sections else Study
-    for name in path[2:] if model is ModelChoice else ():  # models.NAME.pretrain.training
+    for name in path[2:]:  # models.NAME.pretrain.training
         model = inner.get(name, model)
     return list(model.model_fields)
 

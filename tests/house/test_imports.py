@@ -18,8 +18,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "xstilts"
 # A module imports from the lines above its own, and from its own package; neighbours on a line do not see each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("languages", "hyperparameters"),
-    ("task_types", "graph", "metrics"),
+    ("languages", "hyperparameters", "device"),
+    ("task_types", "graph", "metrics", "statistics", "measurements"),
     ("data", "study"),
     ("tasks",),
     ("calibration", "chance", "model_source", "naming", "pocket"),
@@ -30,13 +30,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("batching",),
     ("models",),
     ("training", "inference"),
+    ("bench",),
     ("execute",),
     ("catalogue", "journey", "own_text"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-NARROW = {"report": {"errors", "graph", "metrics", "tasks", "languages"}}  # sees these only
-HEAVY = {"torch": {"batching", "models", "training", "inference", "execute"}, "transformers": {"models"}}
+NARROW = {  # these see no more than this
+    "statistics": {"errors"},
+    "report": {"errors", "graph", "metrics", "tasks", "languages", "statistics"},
+}
+HEAVY = {"torch": {"batching", "models", "training", "inference", "bench", "execute"}, "transformers": {"models"}}
 RAY_FILE = "graph/cluster.py"
 
 FILES = sorted(SOURCE.rglob("*.py"))

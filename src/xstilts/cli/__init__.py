@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import xstilts
-from xstilts.cli import data, looking, own_text, studies
+from xstilts.cli import bench, data, looking, measuring, own_text, studies
 from xstilts.cli.options import err, out
 from xstilts.errors import XstiltsError
 
@@ -28,6 +28,8 @@ xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
   xstilts plan STUDY --data DIR      what a study would compute
   xstilts run STUDY --data DIR       compute it; run again to go on
   xstilts results                    tables; --json - for one row per number
+  xstilts bench MODEL --target T     what its answers cost, by language
+  xstilts impact                     speed beside score; choose takes one
   xstilts score --predictions DIR --gold DIR    an XTREME submission, officially
   xstilts predict MODEL FILE         your own text; embed gives vectors
 
@@ -40,6 +42,9 @@ for verb in (
     studies.status,
     studies.why,
     studies.results,
+    bench.bench,
+    measuring.impact,
+    measuring.choose,
     looking.tasks,
     looking.models,
     looking.score,

@@ -49,7 +49,7 @@ def run(
 
     devices, task_files = device or ["cpu"], task_file or []
     with journey.open_store(store) as opened:
-        planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds)
+        planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
         with Display(err, len(planned.graph.nodes)) as display:
             ended = journey.run_study(planned, opened, slots, display)

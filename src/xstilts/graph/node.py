@@ -14,8 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-VERSIONS = {"pretrain": 2, "train": 1, "predict": 1, "retrieve": 1, "calibrate": 1, "score": 2}
+VERSIONS = {
+    "pretrain": 2,
+    "prune": 1,
+    "train": 1,
+    "predict": 1,
+    "retrieve": 1,
+    "calibrate": 1,
+    "score": 2,
+    "measure": 1,
+}
 """Declared code version of every node kind: raised when the kind's output may change (a golden test watches)."""
+ALONE = frozenset({"measure"})
+"""Kinds that run while nothing else of this run does: beside another node a measurement would be of both."""
 
 
 def canonical(value: Any) -> str:
@@ -60,7 +71,7 @@ class Node:
     @property
     def title(self) -> str:
         """One line for people: ``train e5-small/nli/xnli seed 1``."""
-        names = [str(self.labels[k]) for k in ("model", "arm", "task") if self.labels.get(k)]
+        names = [str(self.labels[k]) for k in ("measurement", "model", "arm", "task") if self.labels.get(k)]
         extra = [f"{k} {self.labels[k]}" for k in ("split", "seed") if self.labels.get(k) is not None]
         return " ".join([self.kind, "/".join(names), *extra])
 

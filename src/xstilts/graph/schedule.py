@@ -1,4 +1,4 @@
-"""Which node runs next, and where: depth-first, and near what the worker has just loaded."""
+"""Which node runs next, and where: depth-first, and near what the worker has just loaded; measurements alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 
 from xstilts.errors import MissingNameError, StoreError
-from xstilts.graph.node import Graph, Node
+from xstilts.graph.node import ALONE, Graph, Node
 
 POLL_SECONDS = 0.3
 """How often a node that another driver runs is looked at."""
@@ -44,7 +44,8 @@ class Schedule:
 
     Among the ready nodes a slot takes one whose nearest common ancestor with its last node is closest (its children
     first, then its siblings): the worker has that model loaded. Else the newest ready one that is not near what
-    another slot is doing.
+    another slot is doing. A node whose kind is in ``ALONE`` waits until nothing else is ready or running, and while it runs
+    nothing else is taken.
 
     Args:
         pending: key -> node in an order with parents first; parents not among them are finished.
@@ -64,6 +65,7 @@ class Schedule:
         self._missing: dict[str, int] = {}
         self._children: dict[str, list[str]] = defaultdict(list)
         self._ready: dict[str, None] = {}
+        self._ready_alone: dict[str, None] = {}
         self._families: dict[str, dict[str, None]] = defaultdict(dict)
         self._running: dict[int, str] = {}
         self._last: dict[int, str] = {}
@@ -101,8 +103,7 @@ class Schedule:
         with self.lock:
             while not self.stopped:
                 self._offer_later()
-                if self._ready:
-                    key = self._choose(slot)
+                if (key := self._choose(slot)) is not None:
                     self._withdraw(key)
                     self._running[slot] = self._last[slot] = key
                     return self.nodes[key]
@@ -172,11 +173,17 @@ class Schedule:
     def _offer(self, keys: Iterator[str] | list[str]) -> None:
         # Reversed: the stack's top is the first in the graph's order.
         for key in reversed(list(keys)):
+            if self.nodes[key].kind in ALONE:
+                self._ready_alone[key] = None
+                continue
             self._ready[key] = None
             for parent in self.nodes[key].parents.values():
                 self._families[parent][key] = None
 
     def _withdraw(self, key: str) -> None:
+        if key in self._ready_alone:
+            del self._ready_alone[key]
+            return
         del self._ready[key]
         for parent in set(self.nodes[key].parents.values()):
             self._families[parent].pop(key, None)
@@ -187,7 +194,12 @@ class Schedule:
             del self._later[key]
         self._offer(due)
 
-    def _choose(self, slot: int) -> str:
+    def _choose(self, slot: int) -> str | None:
+        """The next node for this slot; ``None`` while it has to wait."""
+        if any(self.nodes[key].kind in ALONE for key in self._running.values()):
+            return None
+        if not self._ready:
+            return next(reversed(self._ready_alone), None) if not self._running else None
         for ancestor in self._ancestors(self._last.get(slot)):
             if family := self._families.get(ancestor):
                 return next(reversed(family))

@@ -67,7 +67,7 @@ Execute = Callable[[Node, Mapping[str, Path], Path, Resources, Progress], dict[s
 
 def serve(execute: Execute) -> None:
     """Run requests until the driver closes our standard input; then return, or die if a node is running."""
-    _die_with_parent()
+    die_with_parent()
     requests, events = _private_streams()
     lock = threading.Lock()
 
@@ -144,8 +144,8 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, events
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its driver dies, even inside a long library call."""
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it dies, even inside a long library call."""
     if sys.platform == "linux":
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from xstilts.batching import gather, inference_batches, ranges
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import Encoding
 from xstilts.models.model import Model
-from xstilts.task_types import Features, TaskType
+from xstilts.task_types import Classification, Features, Tagging, TaskType
 from xstilts.task_types.base import FloatArray
+from xstilts.tasks.task import Task
 
 Progress = Callable[..., None]
 """``progress(done, total, unit)``."""
@@ -102,3 +104,20 @@ def predict(
         counts.update(features.counts)
         counts.update(examples=len(chunk), tokens=len(features.input_ids), sequences=features.num_sequences)
     return outputs, dict(counts)
+
+
+def matched_type(task: Task, labels: tuple[str, ...]) -> TaskType:
+    """The task's shape with the labels in the order of the model's head; other labels than the task's are an error.
+
+    Raises:
+        ModelError: a label that the head does not know, or one that the task does not have.
+    """
+    if not isinstance(task.type, Classification | Tagging):
+        return task.type
+    if task.type.labels and set(task.type.labels) != set(labels):
+        unseen = sorted(set(task.type.labels) - set(labels))
+        raise ModelError(
+            f"{task.name} has labels the model's head does not know: {', '.join(unseen) or 'none'}; "
+            f"the head knows {', '.join(labels)}"
+        )
+    return replace(task.type, labels=tuple(labels))

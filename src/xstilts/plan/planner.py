@@ -1,13 +1,14 @@
-"""A study becomes nodes: the specs and keys of every kind, before anything is computed and without torch.
+"""From a study to its nodes.
 
-[pretrain ->] train (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve -> calibrate -> score.
-Whatever can change a result is in a spec; what people call things is in labels; where files lie is beside the graph.
+[pretrain ->] [prune ->] train (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve -> calibrate
+-> score. Measurements follow from all of these. Whatever can change a result is in a spec; what people call things is in
+labels; where files lie is beside the graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from xstilts.graph.node import Graph, Node
 from xstilts.hyperparameters import Pretraining
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
+from xstilts.plan.measured import Answering, Place, measurement_spec
+from xstilts.plan.plan import Cell, Measured, Plan
 from xstilts.study import Study
 from xstilts.study_files import StudyFiles
 from xstilts.task_types import Retrieval
@@ -28,46 +31,6 @@ FIXED_LAYER_SHARE = 14 / 24
 """The layer of jiant and of XTREME's Tatoeba script for 24-layer models, as a share (FACTS 2.4)."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One place of the result table and the score node that fills it."""
-
-    model: str
-    arm: str
-    target: str
-    split: str
-    seed: int
-    key: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The graph of a study, its table, where inputs lie, what was left out and why, and what came from the hub."""
-
-    study: Study
-    graph: Graph
-    cells: tuple[Cell, ...]
-    files: dict[str, str]
-    models: dict[str, str]
-    precision: str
-    left_out: tuple[dict[str, str], ...] = ()
-    hub: dict[str, Any] = field(default_factory=dict)
-
-    def payload(self) -> dict[str, Any]:
-        """What the store records of a study: enough to show its table without the study file."""
-        return {
-            "study": self.study.model_dump(mode="json"),
-            "nodes": [n.as_json() for n in self.graph],
-            "cells": [asdict(c) for c in self.cells],
-            "precision": self.precision,
-            "left_out": list(self.left_out),
-            "hub": self.hub,
-            "targets": {
-                t.name: {"group": t.group, "languages": list(t.languages)} for t in map(load, self.study.targets)
-            },
-        }
-
-
 def make_plan(
     study: Study,
     data: DataFolder,
@@ -75,6 +38,7 @@ def make_plan(
     *,
     precision: str,
     digest: Callable[[Path], str],
+    device: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Every node of ``study``.
 
@@ -84,13 +48,14 @@ def make_plan(
         models: the study's models, found.
         precision: ``fp32`` or ``bf16``, resolved for the device.
         digest: sha-256 of a file (cached by size, mtime and inode).
+        device: what measurements run on (``xstilts.device.fingerprint``); needed where the study has any.
 
     Raises:
         MissingNameError: a task that does not exist.
         DataError: files that the study needs are not there.
     """
     check_names(study)
-    return _Planner(study, StudyFiles(study, data, digest), precision).plan(list(models))
+    return _Planner(study, StudyFiles(study, data, digest), precision, device).plan(list(models))
 
 
 @dataclass(frozen=True)
@@ -107,20 +72,34 @@ class _Planner:
     study: Study
     files: StudyFiles
     precision: str
+    device: Mapping[str, Any] | None
     nodes: dict[str, Node] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
+    answering: dict[Place, Answering] = field(default_factory=dict)
 
     def plan(self, models: list[ModelSource]) -> Plan:
         starts = {m.name: _Start({"model": m.identity}, {}, m.num_layers) for m in models}
         for name, model in self.study.models.items():
             start = self._pretrained(name, model.pretrain) if model.pretrain else starts[name]
+            start = self._pruned(name, start, model.keep_layers) if model.keep_layers else start
             for arm, choice in self.study.arms.items():
                 for seed in self.study.seeds:
                     self._arm(name, start, arm, choice.intermediate, seed)
+        measured = tuple(self._measured())
         graph = Graph(self.study.name, tuple(self.nodes.values()))
         where = {m.identity: str(m.folder) for m in models}
         left_out = tuple(self.files.left_out.values())
-        return Plan(self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out)
+        return Plan(
+            self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out, measured=measured
+        )
+
+    def _pruned(self, name: str, start: _Start, layers: tuple[int, ...]) -> _Start:
+        """The model with only some of its layers: one node, shared by all arms and seeds."""
+        if layers[-1] > start.num_layers:
+            raise StudyError(f"layer {layers[-1]} of {start.num_layers} layers", where=f"models.{name}.keep_layers")
+        labels = {"model": name, "task": f"{len(layers)} of {start.num_layers} layers"}
+        node = self._add("prune", {**start.spec, "layers": list(layers)}, start.parents, labels)
+        return _Start({}, {"model": node.key}, len(layers))
 
     def _pretrained(self, name: str, settings: Pretraining) -> _Start:
         """A model made from scratch: one node, shared by all arms and seeds."""
@@ -183,6 +162,7 @@ class _Planner:
 
     def _trained_target(self, target: Task, start: _Start, labels: dict[str, Any], seed: int) -> None:
         tuned = self._train(target, "target", start, labels)
+        predictions = {}
         for split in self.files.splits(target):
             predict = self._add(
                 "predict",
@@ -190,7 +170,9 @@ class _Planner:
                 {"model": tuned.key},
                 {**labels, "task": target.name, "split": split},
             )
+            predictions[split] = predict.key
             self._score(target, split, {"predictions": predict.key}, labels, seed)
+        self._answers(target, labels, Answering(None, tuned.key, start.num_layers, predictions), seed)
 
     def _retrieved_targets(self, found: list[Task], start: _Start, labels: dict[str, Any], seed: int) -> None:
         every = {"layers": list(range(start.num_layers + 1)), "poolings": list(self.study.retrieval.poolings)}
@@ -204,6 +186,35 @@ class _Planner:
                     roles["calibration"] = calibration.key
                 node = self._add("retrieve", spec, roles, {**labels, "task": target.name, "split": split})
                 self._score(target, split, {"predictions": node.key, "calibration": calibration.key}, labels, seed)
+            base, made = start.spec.get("model"), start.parents.get("model", "")
+            found_here = Answering(base, made, start.num_layers, calibration=calibration.key)
+            self._answers(target, labels, found_here, seed)
+
+    def _answers(self, target: Task, labels: dict[str, Any], found: Answering, seed: int) -> None:
+        """Measurements are of the first seed: other seeds have other weights in the same graph."""
+        if seed == self.study.seeds[0]:
+            self.answering[labels["model"], labels["arm"], target.name] = found
+
+    def _measured(self) -> Iterator[Measured]:
+        for name, of in self.study.measurements.items():
+            if self.device is None:
+                raise StudyError("a measurement is of one device, and none is given", where=f"measurements.{name}")
+            for target in map(load, of.targets):
+                languages = self.files.languages(target.name, of.split) if of.split in target.files else ()
+                chosen = [lang for lang in languages if of.languages is None or lang in of.languages]
+                if missing := [lang for lang in of.languages or () if lang not in chosen] or not chosen:
+                    raise StudyError(
+                        f"the study does not evaluate {target.name} {of.split}"
+                        + (f" in {', '.join(missing)}" if isinstance(missing, list) else ""),
+                        where=f"measurements.{name}.languages",
+                        hint=f"it does in: {', '.join(languages) or 'no language'}",
+                    )
+                spec, parents = measurement_spec(self.study, of, target, self.answering, FIXED_LAYER_SHARE)
+                spec |= {**self._evaluation(target, of.split, tuple(chosen)), "device": dict(self.device)}
+                spec["pooling"] = self.study.retrieval.pooling if target.trains_on is None else None
+                labels = {"measurement": name, "task": target.name, "split": of.split}
+                node = self._add("measure", spec, parents, labels)
+                yield Measured(name, target.name, of.split, node.key)
 
     def _calibration(self, every: dict[str, Any], start: _Start, labels: dict[str, Any]) -> Node:
         """The layer and the thresholds, from all BUCC dev pairs in the data folder: whatever targets, languages and splits a

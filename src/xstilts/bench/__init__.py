@@ -1,0 +1,1 @@
+"""Measuring inference: scenarios in MLPerf's words, without torch where the clock is read."""

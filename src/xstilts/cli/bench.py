@@ -1,0 +1,122 @@
+"""The verb ``bench``: one model on one target's rows, measured in fresh processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from xstilts.cli.options import DataDir, JsonTo, StoreDir, TaskFile, emit, err, out
+from xstilts.cli.own_text import Device as OneDevice
+from xstilts.cli.own_text import ModelName, Precision
+
+if TYPE_CHECKING:
+    from xstilts.measurements import Measurement
+
+LINE_SECONDS = 60.0
+
+
+Target = Annotated[str, typer.Option(help="The target task whose rows are answered.")]
+Split = Annotated[Literal["dev", "test"], typer.Option(help="Of the target.")]
+Languages = Annotated[str | None, typer.Option(help="a,b; default: all that have files.")]
+Rows = Annotated[int, typer.Option(min=1, help="Of each language.")]
+Runs = Annotated[int, typer.Option(min=1, help="Twice so many fresh processes.")]
+Seconds = Annotated[float, typer.Option(min=0.1, help="Of each scenario, at least.")]
+P99 = Annotated[
+    float | None, typer.Option(min=0.1, help="Also the largest server rate with p99 within this; takes minutes.")
+]
+Layer = Annotated[int | None, typer.Option(min=0, help="Retrieval: the layer that is read; default: the last.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
+
+
+def bench(
+    model: ModelName,
+    target: Target,
+    data: DataDir = Path("data"),
+    store: StoreDir = Path("store"),
+    split: Split = "test",
+    languages: Languages = None,
+    rows: Rows = 32,
+    runs: Runs = 2,
+    seconds: Seconds = 3.0,
+    p99_ms: P99 = None,
+    layer: Layer = None,
+    precision: Precision = "auto",
+    device: OneDevice = "cpu",
+    threads: Threads = None,
+    task_file: TaskFile = None,
+    json_to: JsonTo = None,
+) -> None:
+    """Measure a model: throughput, latency and memory on real rows, language by language.
+
+    MODEL answers from text, in processes of its own: offline (all rows at once) and single-stream (one row a query).
+    """
+    from xstilts import tasks
+    from xstilts.bench.one_model import measure_model
+    from xstilts.device import cores
+    from xstilts.models.precision import resolve_precision
+    from xstilts.own_text.models import find_folder
+    from xstilts.report.grid import print_grid
+    from xstilts.report.impact.measured import as_recorded, read_folder
+    from xstilts.report.impact.one_model import model_grid
+
+    for path in task_file or ():
+        tasks.load_file(path)
+    settings = _settings(target, split, rows, runs, seconds, p99_ms)
+    chosen = None if languages is None else [code.strip() for code in languages.split(",") if code.strip()]
+    with TemporaryDirectory(prefix="xstilts-bench-") as scratch, _progress() as progress:
+        folder = Path(scratch) / "out"
+        folder.mkdir()
+        node = measure_model(
+            find_folder(model, store),
+            tasks.load(target),
+            data,
+            settings,
+            folder,
+            languages=chosen,
+            layer=layer,
+            precision=resolve_precision(precision, device),
+            device=device,
+            threads=threads or cores(),
+            progress=progress,
+            task_files=task_file or (),
+        )
+        measured, record = read_folder(folder, node), as_recorded(folder)
+    emit(json_to, record, lambda: print_grid(model_grid(measured), out))
+
+
+def _settings(target: str, split: str, rows: int, runs: int, seconds: float, p99_ms: float | None) -> Measurement:
+    from xstilts.measurements import Measurement
+
+    scenarios: dict[str, Any] = {"offline": {"min_seconds": seconds}, "single_stream": {"min_seconds": seconds}}
+    if p99_ms is not None:
+        scenarios["server"] = {"p99_ms": p99_ms, "min_seconds": seconds}
+    fields = {"targets": [target], "split": split, "rows": rows, "blocks": runs, "scenarios": scenarios}
+    return Measurement.model_validate(fields)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[..., None]]:
+    """A bar with the time left on a terminal, a line a minute elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if err.is_terminal and not err.is_dumb_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True) as bar:
+            task = bar.add_task("runs", total=None)
+            yield lambda done, total, unit, **_: bar.update(task, completed=done, total=total)
+        return
+    told = time.monotonic()
+
+    def line(done: float, total: float, unit: str, **_: object) -> None:
+        nonlocal told
+        if time.monotonic() - told >= LINE_SECONDS:
+            told = time.monotonic()
+            err.print(f"{done:g}/{total:g} {unit}")
+
+    yield line

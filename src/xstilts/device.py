@@ -1,0 +1,67 @@
+"""What a measurement ran on: part of its key, because another machine gives other numbers. No torch here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import ModelError
+
+LIBRARIES = ("xstilts", "torch", "transformers", "tokenizers", "numpy")
+"""Libraries whose version can change how fast a model answers."""
+
+
+def fingerprint(device: str, threads: int, precision: str) -> dict[str, Any]:
+    """The device, the threads, the precision and the versions of libraries, as plain data.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads of the measured process.
+        precision: ``fp32`` or ``bf16``.
+
+    Raises:
+        ModelError: the device cannot be asked what it is.
+    """
+    return {
+        "kind": device.partition(":")[0],
+        "name": _gpu_name(device) if device.startswith("cuda") else cpu_name(),
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "threads": threads,
+        "precision": precision,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+    }
+
+
+def cores() -> int:
+    """The cores this process may use; macOS and Windows only know how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """As Linux calls it, else what Python knows."""
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_name(device: str) -> str:
+    number = device.partition(":")[2] or "0"
+    command = ["nvidia-smi", f"--id={number}", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ModelError(
+            f"nvidia-smi does not say what {device} is: {error}",
+            hint="a measurement is of one device, so its name is needed before anything is computed",
+        ) from error
+    return asked.stdout.strip()

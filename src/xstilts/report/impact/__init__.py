@@ -1,0 +1,1 @@
+"""What was measured, beside the scores of the same configurations: the impact page, the choice of a model, one model."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and percentiles of measured numbers: numpy and scipy, no torch, nothing of ours but the errors."""
