@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors import safe_open
 
 from tiny_world import tiny_data, tiny_study
 from xstilts.bench import once
+from xstilts.device import fingerprint
 from xstilts.execute import execute
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import VERSIONS, Node, Resources
@@ -96,7 +98,7 @@ def shown(kind: str, out: Path) -> Any:
 def module_patch() -> Iterator[pytest.MonkeyPatch]:
     """Measured runs stay in this process: their answers are the same, and starting others takes half a minute."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xstilts.bench.measure.run_once", lambda r: once.answer({"kind": "run", **asdict(r)}))
+        patch.setattr("xstilts.bench.measure.open_session", lambda request: nullcontext(once.Subject(asdict(request))))
         patch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1.0)
         yield patch
 
@@ -122,7 +124,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, module_patch: pytest.Monke
     (data / "text").mkdir()
     for language in ("de", "en"):
         shutil.copyfile(data / f"pawsx/dev-{language}.tsv", data / f"text/{language}.txt")
-    plan = make_plan(study, DataFolder(data), models, precision="fp32", digest=digest_file, device={"threads": 1})
+    plan = make_plan(
+        study, DataFolder(data), models, precision="fp32", digest=digest_file, device=fingerprint("cpu", 1, "fp32")
+    )
 
     def run(node: Node) -> Path:
         out = home / node.key

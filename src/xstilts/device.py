@@ -56,6 +56,13 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 def _gpu_name(device: str) -> str:
     number = device.partition(":")[2] or "0"
+    if visible := os.environ.get(
+        "CUDA_VISIBLE_DEVICES"
+    ):  # torch counts these; nvidia-smi knows numbers, UUIDs and slices
+        names = visible.split(",")
+        if int(number) >= len(names):
+            raise ModelError(f"{device} is not there: CUDA_VISIBLE_DEVICES is {visible!r}")
+        number = names[int(number)].strip()
     command = ["nvidia-smi", f"--id={number}", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

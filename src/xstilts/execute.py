@@ -5,7 +5,9 @@ Started as ``python -m xstilts.execute`` by the driver. The pure kinds (calibrat
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,6 +104,9 @@ def _measure(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
     from xstilts.bench.measure import measure
 
     _loaded.clear()
+    gc.collect()
+    if "torch" in sys.modules:  # what this process reserved on a card would be missing to the measured one
+        sys.modules["torch"].cuda.empty_cache()
     return measure(node, parents, out, resources, progress)
 
 

@@ -99,7 +99,14 @@ def plan_study(
     (precision,) = resolved
     measured_on = None
     if study.measurements:
-        measured_on = fingerprint(devices[0], _threads(devices, threads)[1], precision)
+        found = [fingerprint(device, _threads(devices, threads)[1], precision) for device in dict.fromkeys(devices)]
+        if any(other != found[0] for other in found):
+            raise StudyError(
+                f"{' and '.join(of['name'] for of in found)} are not one device, and a measurement is of one",
+                where="measurements",
+                hint="run a study with measurements with one --device, or with several of the same kind",
+            )
+        measured_on = found[0]
     planned = make_plan(study, folder, models, precision=precision, digest=store.digests.digest, device=measured_on)
     return replace(planned, hub=ledger.origins(fetched, planned.files, study.models, models))
 

@@ -55,7 +55,7 @@ class Scenarios(Frozen):
 
 
 class Measurement(Frozen):
-    """Some arms of a study on the rows of some targets, every run in a fresh process, interleaved there and back.
+    """Some arms of a study on the rows of some targets, in fresh processes that take turns.
 
     Args:
         targets: of the study's.
@@ -63,7 +63,10 @@ class Measurement(Frozen):
         split: whose rows are the load.
         languages: ``null`` for all that the study evaluates there.
         rows: of each language, by the study's fixed shuffle.
-        blocks: a block runs every system of a model twice, in an order and then in its reverse (A B C C B A).
+        blocks: a block is a fresh process for every system of a model, the unit of evidence.
+        slices: the scenarios' time of a process is cut into so many; systems take turns, in a drawn order and back.
+        together: whether the systems of a model are in memory beside each other. If not, a block runs each of them twice,
+            whole, in a drawn order and its reverse: for models of which there is room for one.
         margin: two systems are equivalent when the 90 % interval of the ratio of their times lies within
             1 / (1 + margin) and 1 + margin. It is in the node's key: another margin is another measurement, so it cannot be
             chosen by the result. With a margin, each model gets a control (the baseline arm once more) that must come out
@@ -82,6 +85,8 @@ class Measurement(Frozen):
     languages: tuple[str, ...] | None = None
     rows: int = Field(32, ge=1)
     blocks: int = Field(6, ge=1)
+    slices: int = Field(8, ge=1)
+    together: bool = True
     margin: float | None = Field(None, gt=0, lt=1)
     slowdown: float = Field(0.05, gt=0, le=1)
     scenarios: Scenarios = Scenarios()

@@ -5,42 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from measured_study import ARMS, SHORT, LocalSession, measured_study, sessions_here
 
-from tiny_world import command, run_command, tiny_data, tiny_study, write_study
+from tiny_world import command, run_command, tiny_data, write_study
 from xstilts import journey
 from xstilts.bench import measure as measuring
-from xstilts.bench import once
 from xstilts.bench.measure import turns
-from xstilts.bench.request import Request, matrix_peak, run_once
-from xstilts.errors import MeasurementError, XstiltsError
+from xstilts.bench.request import Request, Session, matrix_peak
+from xstilts.errors import MeasurementError
 from xstilts.execute import execute
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.store import Store
 from xstilts.graph.worker import Progress
 from xstilts.plan import Plan
-
-SHORT = {"offline": {"min_seconds": 0.001, "min_passes": 2}, "single_stream": {"min_seconds": 0.001, "min_queries": 5}}
-ARMS = {"targets": ["pawsx"], "languages": ["en", "de"], "rows": 4, "blocks": 3, "margin": 0.5, "scenarios": SHORT}
-LAYERS = {
-    "targets": ["tatoeba"],
-    "languages": ["de"],
-    "rows": 3,
-    "blocks": 1,
-    "layers": ["last", "fixed", "calibrated"],
-    "warmup_seconds": 0.001,
-    "scenarios": SHORT,
-}
-
-
-def measured_study(**changes: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {"targets": ["pawsx", "tatoeba"], "splits": ["test"]}
-    fields["measurements"] = {"arms": {**ARMS, "warmup_seconds": 0.001}, "layers": LAYERS}
-    return tiny_study(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -72,25 +53,15 @@ def node_of(planned: Plan, measurement: str) -> Node:
     return planned.graph.by_key[key]
 
 
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """Runs without a process of their own: what is recorded is the same, what is warm is not."""
-    asked: list[Request] = []
-
-    def run(request: Request) -> dict[str, Any]:
-        asked.append(request)
-        return once.answer({"kind": "run", **asdict(request)})
-
-    monkeypatch.setattr(measuring, "run_once", run)
-    monkeypatch.setattr(measuring, "matrix_peak", lambda *_: 1e9)
-    return asked
-
-
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Request]]:
+    """Sessions stay in this process; what they were asked."""
     import torch
 
-    threads = torch.get_num_threads()
-    yield in_this_process(monkeypatch)
+    threads, found = torch.get_num_threads(), list[Request]()
+    monkeypatch.setattr(measuring, "open_session", sessions_here(found))
+    monkeypatch.setattr(measuring, "matrix_peak", lambda *_: 1e9)
+    yield found
     torch.set_num_threads(threads)
 
 
@@ -105,22 +76,28 @@ def recorded(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return json.loads((out / "measurement.json").read_text()), runs
 
 
-def test_a_block_runs_every_system_there_and_back_model_by_model() -> None:
-    systems = [{"model": m} for m in ("small", "small", "small", "large", "large")]
-    order = list(turns(systems, blocks=20, seed=3))
-    assert len(order) == 20 * 2 * 5
+SYSTEMS = [{"model": m} for m in ("small", "small", "small", "large", "large")]
+
+
+def test_a_block_has_every_system_of_a_model_beside_each_other() -> None:
+    order = list(turns(SYSTEMS, blocks=20, seed=3, together=True))
     drawn = set()
     for block in range(20):
         numbers = [turn.system for turn in order if turn.block == block]
-        small, large = numbers[:6], numbers[6:]
-        assert small == small[::-1]
-        assert large == large[::-1]
-        assert sorted(small[:3]) == [0, 1, 2]
-        assert sorted(large[:2]) == [3, 4]
-        assert [t.position for t in order if t.block == block] == list(range(10))
-        drawn.add(tuple(small[:3]))
+        assert (sorted(numbers[:3]), sorted(numbers[3:])) == ([0, 1, 2], [3, 4])
+        assert [t.position for t in order if t.block == block] == list(range(5))
+        drawn.add(tuple(numbers[:3]))
     assert len(drawn) > 3, "no system always comes first"
-    assert order == list(turns(systems, blocks=20, seed=3))
+    assert order == list(turns(SYSTEMS, blocks=20, seed=3, together=True))
+
+
+def test_systems_that_are_not_together_run_there_and_back() -> None:
+    order = list(turns(SYSTEMS, blocks=4, seed=3, together=False))
+    for block in range(4):
+        numbers = [turn.system for turn in order if turn.block == block]
+        small, large = numbers[:6], numbers[6:]
+        assert (small, large) == (small[::-1], large[::-1])
+        assert (sorted(small[:3]), sorted(large[:2])) == ([0, 1, 2], [3, 4])
 
 
 def test_a_margin_brings_a_control_and_a_sabotaged_system(planned: Plan) -> None:
@@ -163,12 +140,12 @@ def test_everything_is_recorded(planned: Plan, finished: dict[str, Path], tmp_pa
     node = node_of(planned, "arms")
     counts = run(planned, node, finished, tmp_path / "n" / "out")
     measurement, runs = recorded(tmp_path / "n" / "out")
-    assert counts == {"runs": 24, "systems": 4, "languages": 2}
-    assert Counter(r["system"] for r in runs) == dict.fromkeys(measurement["systems"], 6)
+    assert counts == {"runs": 12, "systems": 4, "languages": 2}
+    assert Counter(r["system"] for r in runs) == dict.fromkeys(measurement["systems"], 3)
     for record in runs:
         assert set(record["offline"]) == set(record["single_stream"]) == {"en", "de"}
         passes = [len(found["seconds"]) for found in record["offline"].values()]
-        assert min(passes) >= 2
+        assert min(passes) >= 8, "a pass at least in every slice"
         for found in record["offline"].values():
             assert len(found["seconds"]) == len(found["encode_s"]) == len(found["decode_s"])
             for whole, *parts in zip(found["seconds"], found["encode_s"], found["decode_s"], strict=True):
@@ -187,12 +164,88 @@ def test_everything_is_recorded(planned: Plan, finished: dict[str, Path], tmp_pa
     assert {request.slowdown for request in asked} == {0.0, 0.05}
 
 
+def test_each_block_asks_for_other_samples_and_all_its_systems_for_the_same(
+    planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request]
+) -> None:
+    run(planned, node_of(planned, "arms"), finished, tmp_path / "n" / "out")
+    seeds = [request.seed for request in asked]
+    assert seeds == [1] * 4 + [2] * 4 + [3] * 4
+
+
+def test_another_device_than_the_planned_one_is_refused(
+    planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request]
+) -> None:
+    node = node_of(planned, "arms")
+    elsewhere = Node(node.kind, {**node.spec, "device": {**node.spec["device"], "name": "another"}}, node.parents)
+    with pytest.raises(MeasurementError, match=r"planned on another \(cpu\), but this worker runs on"):
+        run(planned, elsewhere, finished, tmp_path / "n" / "out")
+    assert asked == []
+
+
+def test_blocks_of_another_machine_are_run_again(
+    planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, out = node_of(planned, "arms"), tmp_path / "n" / "out"
+    run(planned, node, finished, out)
+    assert (out.parent / "checkpoints" / "runs.jsonl").is_file()
+    asked.clear()
+    monkeypatch.setattr("platform.node", lambda: "another")
+    run(planned, node, finished, out)
+    assert len(asked) == 12
+
+
+def test_runs_of_another_model_are_dropped_and_said(
+    planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(self: LocalSession) -> dict[str, Any]:
+        found = super(LocalSession, self).end()
+        found["model"]["parameters"] += len(asked) // 10
+        return found
+
+    monkeypatch.setattr(LocalSession, "end", end)
+    out = tmp_path / "n" / "out"
+    with pytest.raises(MeasurementError, match="not every run was of the same model"):
+        run(planned, node_of(planned, "arms"), finished, out)
+    assert not (out.parent / "checkpoints").exists(), "the next attempt starts anew"
+
+
+def test_systems_take_turns_there_and_back(
+    planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked: list[int] = []
+
+    def slice_(self: LocalSession) -> None:
+        worked.append(id(self))
+        super(LocalSession, self).slice()
+
+    monkeypatch.setattr(LocalSession, "slice", slice_)
+    run(planned, node_of(planned, "arms"), finished, tmp_path / "n" / "out")
+    first = worked[: 4 * 8]
+    there = first[:4]
+    assert len(set(there)) == 4
+    assert first == [*there, *reversed(there)] * 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "note"),
+    [
+        ((3.0, 3.0), "offline and single-stream shorter than MLPerf's 600 s: not compliant"),
+        ((600.0, 3.0), "single-stream shorter than MLPerf's 600 s: not compliant"),
+        ((600.0, 600.0), "not a compliant submission"),
+    ],
+)
+def test_what_is_not_mlperf_is_said(seconds: tuple[float, float], note: str) -> None:
+    names = ("offline", "single_stream")
+    scenarios = {name: {"min_seconds": s} for name, s in zip(names, seconds, strict=True)} | {"server": None}
+    assert note in measuring._compliance(scenarios)
+
+
 def test_operations_are_those_of_the_layers_that_run(
     planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request]
 ) -> None:
     run(planned, node_of(planned, "layers"), finished, tmp_path / "n" / "out")
     measurement, runs = recorded(tmp_path / "n" / "out")
-    assert len(runs) == 12
+    assert len(runs) == 6
     flops = {name: s["loads"]["de"]["flops"] for name, s in measurement["systems"].items()}
     assert flops["tiny/none last"] == 2 * flops["tiny/none fixed"] > 0
     # 16 wide, 24 inside: q, k, v, o and the two of the feed-forward; then attention's two products.
@@ -230,32 +283,32 @@ def test_whole_blocks_outlive_an_interruption(
     planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, out = node_of(planned, "arms"), tmp_path / "n" / "out"
-    go_on: Any = vars(measuring)["run_once"]
+    go_on: Any = vars(measuring)["open_session"]
 
-    def stops(request: Request) -> dict[str, Any]:
-        if len(asked) == 11:  # in the middle of the second block of eight
+    def stops(request: Request) -> LocalSession:
+        if len(asked) == 6:  # in the middle of the second block of four
             raise KeyboardInterrupt
-        found: dict[str, Any] = go_on(request)
-        return found
+        opened: LocalSession = go_on(request)
+        return opened
 
-    monkeypatch.setattr(measuring, "run_once", stops)
+    monkeypatch.setattr(measuring, "open_session", stops)
     with pytest.raises(KeyboardInterrupt):
         run(planned, node, finished, out)
     kept = (out.parent / "checkpoints" / "runs.jsonl").read_text().splitlines()
-    assert len(kept) == 8
-    monkeypatch.setattr(measuring, "run_once", go_on)
+    assert len(kept) == 4
+    monkeypatch.setattr(measuring, "open_session", go_on)
     asked.clear()
     run(planned, node, finished, out)
-    assert len(asked) == 16
+    assert len(asked) == 8
     _, runs = recorded(out)
-    assert [(r["block"], r["position"]) for r in runs] == [(b, p) for b in range(3) for p in range(8)]
+    assert [(r["block"], r["position"]) for r in runs] == [(b, p) for b in range(3) for p in range(4)]
     assert runs[3]["offline"] == json.loads(kept[3])["offline"]
 
 
 def test_a_failing_process_says_why(tmp_path: Path) -> None:
     request = Request(str(tmp_path), "xnli", str(tmp_path / "load.json"), {}, "fp32", "cpu", 1, SHORT)
     with pytest.raises(MeasurementError, match=r"ended with status 1: no xstilts\.json"):
-        run_once(request)
+        Session(request)
 
 
 def test_the_matrix_peak_is_measured_in_a_process_of_its_own() -> None:
@@ -270,36 +323,8 @@ def test_the_command_line_measures_what_a_study_asks(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     (of,) = store.studies()["tiny"]["measurements"]
     measurement, runs = recorded(store.path(of["key"]))
-    assert [r["system"] for r in runs] == ["tiny/none", "tiny/none"]
+    assert [r["system"] for r in runs] == ["tiny/none"]
     assert runs[0]["startup"]["import_s"] > 0.05, "libraries are loaded anew in every process"
     assert all(peak > 1e8 for peak in measurement["matrix_peak_flops_per_s"])
     command(*run_command(study, tmp_path / "store", "--json", tmp_path / "again.json"))
     assert json.loads((tmp_path / "again.json").read_text())["ran"] == 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"targets": ["xquad"]}, "measurements.m.targets: unknown target of this study 'xquad'"),
-        ({"arms": ["nmli"]}, "measurements.m.arms: unknown arm 'nmli'\n  did you mean 'mnli'"),
-        ({"arms": ["mnli"], "margin": 0.1}, "measurements.m.arms: arms are compared with the baseline arm"),
-        ({"split": "dev"}, "measurements.m.split: the study does not evaluate dev"),
-        ({"languages": ["sw"]}, "measurements.m.languages: the study does not evaluate pawsx test in sw"),
-        ({"rows": 9}, "measurements.m.rows: 9 rows are measured, but only 6 are scored"),
-        ({"blocks": 2, "margin": 0.1}, "blocks: 2 cannot show equivalence"),
-        ({"layers": ["last"]}, "measurements.m.layers: layers are for retrieval targets"),
-        ({"scenarios": {"ofline": None}}, "measurements.m.scenarios.ofline: unknown field"),
-        ({"scenarios": {"offline": None, "single_stream": None}}, "no scenario is left"),
-    ],
-)
-def test_a_measurement_that_cannot_be_is_refused_at_planning(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    fields = {"targets": ["pawsx"], "rows": 4, **changes}
-    study = write_study(tmp_path, measured_study(measurements={"m": fields}, limits={"evaluation_rows": 6}))
-    with (
-        pytest.raises(XstiltsError) as refused,
-        journey.open_store(tmp_path / "store") as store,
-    ):
-        journey.plan_study(study, tiny_data(), store)
-    assert message in str(refused.value)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from measured_study import sessions_here
 
 from tiny_world import CLI, command, environment, tiny_data, tiny_model
 from xstilts import tasks
-from xstilts.bench import once
 from xstilts.bench.one_model import measure_model
 from xstilts.bench.request import Request
 from xstilts.measurements import Measurement
@@ -32,18 +31,13 @@ def test_one_model_is_measured_without_a_study(tmp_path: Path) -> None:
     )
     lines = {line.split()[0]: line for line in said.splitlines() if line.strip()}
     assert {"de", "en", "all"} <= lines.keys()
-    assert "2 fresh processes" in said
+    assert "1 run, each a fresh process" in said
     assert "not compliant" in said
 
 
 def test_an_encoder_is_measured_at_a_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Request] = []
-
-    def run(request: Request) -> dict[str, object]:
-        asked.append(request)
-        return once.answer({"kind": "run", **asdict(request)})
-
-    monkeypatch.setattr("xstilts.bench.measure.run_once", run)
+    monkeypatch.setattr("xstilts.bench.measure.open_session", sessions_here(asked))
     monkeypatch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1e9)
     fields = {"targets": ["tatoeba"], "rows": 3, "blocks": 1, "scenarios": SHORT, "warmup_seconds": 0.001}
     out = tmp_path / "n" / "out"
@@ -61,10 +55,10 @@ def test_an_encoder_is_measured_at_a_layer(tmp_path: Path, monkeypatch: pytest.M
         threads=1,
         progress=lambda *_, **__: None,
     )
-    assert [(r.layer, r.answers) for r in asked] == [(1, None)] * 2
+    assert [(r.layer, r.answers) for r in asked] == [(1, None)]
     grid = model_grid(read_folder(out, node))
     assert [row[0] for row in grid.rows] == ["de", "all"]
-    assert len(as_recorded(out)["runs"]) == 2
+    assert len(as_recorded(out)["runs"]) == 1
 
 
 @pytest.mark.parametrize(

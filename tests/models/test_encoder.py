@@ -108,6 +108,7 @@ def test_layers_up_to_equal_the_full_run(family: str) -> None:
             part = encoder.layers(batch, up_to=up_to)
             assert len(part) == up_to + 1
             assert all(torch.equal(a, b) for a, b in zip(part, whole[: up_to + 1], strict=True))
+            assert torch.equal(encoder.layer(batch, up_to), whole[up_to])
     with pytest.raises(ModelError, match=r"layer 3 .* layers 0 to 2"):
         encoder.layers(batch, up_to=3)
 

@@ -68,7 +68,7 @@ def test_evidence(store: Store) -> None:
     assert (evidence["training_seconds"], evidence["training_tokens"]) == (400, 50_000)
     assert store.has(evidence["score_key"]) and store.has(evidence["measure_key"])
     said = "\n".join(evidence_lines(found.chosen))
-    for part in ("75.0 ± 1.5", "800 rows", "p50 100 ms, p90 100 ms, p99 100 ms", "2.00 GiB", "400 device-seconds"):
+    for part in ("75.0 ± 2.1", "800 rows", "p50 100 ms, p90 100 ms, p99 100 ms", "2.00 GiB", "400 device-seconds"):
         assert part in said
     json.dumps(as_json(found), allow_nan=False)
 

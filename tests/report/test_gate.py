@@ -19,7 +19,7 @@ def test_scores_have_the_error_of_their_rows(tmp_path: Path) -> None:
     score = measured(tmp_path).shown[0].score
     assert score is not None
     assert (score.value, score.count) == (70, 800)
-    assert score.error == pytest.approx(100 * math.sqrt(0.8 * 0.2 / 400 + 0.6 * 0.4 / 400) / 2)
+    assert score.error == pytest.approx(100 * (math.sqrt(0.8 * 0.2 / 400) + math.sqrt(0.6 * 0.4 / 400)) / 2)
 
 
 def withheld(of: Answers, system: str = "big/nli") -> str:

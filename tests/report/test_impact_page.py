@@ -87,7 +87,7 @@ def test_a_speed_stands_beside_its_score_or_not_at_all(tmp_path: Path) -> None:
     for section in ("Work that depends on the data", "Score against cost"):
         assert table(page, section, "small/arms: xnli, test").keys() == {"big/none", "big/nli", "half/none"}
     assert table(page, "Score against cost", "small/arms: xnli, test")["big/nli"] == [
-        *("75.0 ± 1.5", "800", "50.0", "100", "100", "2.00", "10.0 %", "time, latency, memory"),
+        *("75.0 ± 2.1", "800", "50.0", "100", "100", "2.00", "10.0 %", "time, latency, memory"),
     ]
 
 
@@ -182,6 +182,6 @@ def test_a_terminal_of_any_width_shows_every_number(width: int, found: Impact) -
     out = io.StringIO()
     print_impact(found, Console(file=out, width=width))
     printed = out.getvalue()
-    for number in ("0.9979 to 1.0022", "70.0 ± 1.6", "1.33 (1.33 to 1.34)", "16.7", "40,000", "10.0 %"):
+    for number in ("0.9979 to 1.0022", "70.0 ± 2.2", "1.33 (1.33 to 1.34)", "16.7", "40,000", "10.0 %"):
         assert number in printed
     assert "…" not in printed

@@ -34,7 +34,7 @@ def run(block: int, position: int, system: str, factor: float) -> Row:
         "system": system,
         "offline": {
             "en": {"seconds": [0.9 * factor, 1.1 * factor], "encode_s": [0.0, 0.0], "decode_s": [0.0, 0.0]},
-            "de": {"seconds": [2.0 * factor], "encode_s": [0.0], "decode_s": [0.0]},
+            "de": {"seconds": [2.0 * factor, 2.0 * factor], "encode_s": [0.0, 0.0], "decode_s": [0.0, 0.0]},
         },
         "single_stream": {
             "en": {"latencies_s": [0.01 * factor, 0.02 * factor]},
@@ -110,11 +110,18 @@ def test_both_metrics_must_reach_it() -> None:
     assert found["chosen"]["margin"] <= 0.01
 
 
-@pytest.mark.parametrize("order", [ORDER[:-1], ORDER[:3] * 2, ("A",) * 6, (*ORDER[:5], "B")])
+@pytest.mark.parametrize("order", [ORDER[:-1], ORDER[:3] * 2, ("A",) * 6, (*ORDER[:5], "B"), ORDER[:2]])
 def test_a_block_that_is_not_there_and_back_is_refused(order: tuple[str, ...]) -> None:
     runs = [*pool(0.01, count=1), *(run(7, p, system, 1.0) for p, system in enumerate(order))]
     with pytest.raises(DataError, match="block 7: ran"):
         analyse(runs, rounds=10)
+
+
+def test_systems_that_take_turns_run_once_in_a_block() -> None:
+    runs = [of for of in pool(0.005) if of["position"] < 3]
+    found = analyse(runs, rounds=200)
+    assert found["runs_per_system"] == 30
+    assert differences(blocks(runs), "offline", "A +5 %")[0] == pytest.approx(math.log(1.05), abs=0.05)
 
 
 def test_a_pool_without_times_is_refused() -> None:

@@ -1,15 +1,23 @@
-"""A measurement: every system in fresh processes, interleaved there and back, and all that was seen.
+"""A measurement: every system in fresh processes that take turns, and all that was seen.
 
-A block runs each system of a model twice, in a drawn order and then in its reverse, so that a machine that grows slower
-during the block does so for all of them alike. Finished blocks outlive an interruption; a cut-off one is run again.
+A block starts a process for each system of a model. Then they work in slices of a second or so, in a drawn order and its
+reverse (A B C C B A ...), so that a machine that changes its speed within seconds does so for all of them alike (what that
+buys on a shared machine is in benchmarks/NOTES.md). Where the processes do not fit beside each other (``together: false``)
+they run whole, one after the other, there and back. Finished blocks outlive an interruption; a cut-off one is run again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import platform
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +26,8 @@ import numpy as np
 
 from xstilts import scoring, tasks
 from xstilts.bench.load import write_load
-from xstilts.bench.request import Request, matrix_peak, run_once
+from xstilts.bench.request import Request, Session, matrix_peak
+from xstilts.device import fingerprint
 from xstilts.errors import MeasurementError
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
@@ -41,8 +50,8 @@ class Turn:
     system: int
 
 
-def turns(systems: Sequence[Mapping[str, Any]], blocks: int, seed: int) -> Iterator[Turn]:
-    """The order of all runs: block by block, in each model by model, its systems in a drawn order and back."""
+def turns(systems: Sequence[Mapping[str, Any]], blocks: int, seed: int, *, together: bool) -> Iterator[Turn]:
+    """The order of all runs: block by block, model by model, its systems in a drawn order, and back if not together."""
     models = list(dict.fromkeys(system["model"] for system in systems))
     random = np.random.default_rng(seed)
     for block in range(blocks):
@@ -50,7 +59,7 @@ def turns(systems: Sequence[Mapping[str, Any]], blocks: int, seed: int) -> Itera
         for model in models:
             own = [i for i, system in enumerate(systems) if system["model"] == model]
             there = [own[i] for i in random.permutation(len(own))]
-            for system in (*there, *reversed(there)):
+            for system in there if together else (*there, *reversed(there)):
                 yield Turn(block, position, system)
                 position += 1
 
@@ -65,6 +74,7 @@ def measure(
     """
     spec = node.spec
     task, systems, settings = tasks.load(spec["task"]), spec["systems"], spec["settings"]
+    _check_device(spec, resources)
     rows = load_rows(task, spec, resources)
     peak_of = (resources.device, spec["device"]["threads"], spec["precision"])
     peaks = [matrix_peak(*peak_of)]
@@ -72,22 +82,44 @@ def measure(
     with TemporaryDirectory(dir=out.parent) as scratch:
         load = Path(scratch) / "load.json"
         write_load(load, task.type, rows)
-        requests = [_request(node, system, load, parents, resources, Path(scratch)) for system in systems]
-        order = list(turns(systems, settings["blocks"], settings["seed"]))
+        requests = [
+            _request(node, system, load, parents, resources, Path(scratch) / f"answers-{number}.json")
+            for number, system in enumerate(systems)
+        ]
+        order = list(turns(systems, settings["blocks"], settings["seed"], together=settings["together"]))
         kept = _kept(out, order)
-        for done, turn in enumerate(order):
-            name = systems[turn.system]["name"]
-            progress(done, len(order), "runs", at=name)
-            if done >= len(kept):
-                kept.append(_run(turn, name, requests[turn.system]))
-                if done + 1 == len(order) or order[done + 1].block != turn.block:
-                    _keep(out, kept)
+        while len(kept) < len(order):
+            group = _group(order[len(kept) :], systems, together=settings["together"])
+            shown = partial(_progress, progress, len(kept), len(order))
+            with _machine(out):
+                kept += _runs(group, systems, requests, shown)
+            if len(kept) == len(order) or order[len(kept)].block != group[0].block:
+                _keep(out, kept)
+        _check_same(systems, kept, out)
         for system in systems:
             facts[system["name"]] = _facts(system, kept, parents, task, rows)
     progress(len(order), len(order), "runs")
     peaks.append(matrix_peak(*peak_of))
     _write(out, node, facts, kept, peaks)
     return {"runs": len(order), "systems": len(systems), "languages": len(rows)}
+
+
+def _check_device(spec: Mapping[str, Any], resources: Resources) -> None:
+    """The key says which device was measured: no other one may make the numbers."""
+    planned, here = spec["device"], fingerprint(resources.device, spec["device"]["threads"], spec["precision"])
+    if (planned["kind"], planned["name"]) != (here["kind"], here["name"]):
+        raise MeasurementError(
+            f"planned on {planned['name']} ({planned['kind']}), but this worker runs on {here['name']} ({here['kind']})",
+            hint="a measurement is of one device: run it with one --device",
+        )
+
+
+@contextmanager
+def _machine(out: Path) -> Iterator[None]:
+    """While held, no other measurement of this store times anything on this machine."""
+    with (Claim.of(out).folder.parent / f".measuring-{platform.node()}").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def load_rows(task: Task, spec: Mapping[str, Any], resources: Resources) -> dict[str, list[Any]]:
@@ -106,7 +138,7 @@ def load_rows(task: Task, spec: Mapping[str, Any], resources: Resources) -> dict
 
 
 def _request(
-    node: Node, system: Json, load: Path, parents: Mapping[str, Path], resources: Resources, scratch: Path
+    node: Node, system: Json, load: Path, parents: Mapping[str, Path], resources: Resources, answers: Path
 ) -> Request:
     spec, settings, name = node.spec, node.spec["settings"], system["name"]
     made = parents.get(f"model {name}")
@@ -130,27 +162,63 @@ def _request(
         scenarios=settings["scenarios"],
         warmup_seconds=settings["warmup_seconds"],
         seed=settings["seed"],
-        answers=str(scratch / "answers.json") if layer is None else None,
+        slices=settings["slices"],
+        answers=str(answers) if layer is None else None,
     )
 
 
-def _run(turn: Turn, name: str, request: Request) -> Json:
-    record: Json = {"block": turn.block, "position": turn.position, "system": name, **run_once(request)}
-    record["layer"] = request.layer
-    if request.answers is not None:
-        record["answers"] = json.loads(Path(request.answers).read_text(encoding="utf-8"))
-    return record
+def _progress(progress: Callable[..., None], before: int, total: int, done: float) -> None:
+    progress(before + done, total, "runs")
+
+
+def _group(order: Sequence[Turn], systems: Sequence[Json], *, together: bool) -> list[Turn]:
+    """The next runs that take turns: the systems of one model in one block, or a single one."""
+    first = order[0]
+    if not together:
+        return [first]
+    model = systems[first.system]["model"]
+    return [t for t in order if t.block == first.block and systems[t.system]["model"] == model]
+
+
+def _runs(
+    group: Sequence[Turn], systems: Sequence[Json], requests: Sequence[Request], progress: Callable[[float], None]
+) -> list[Json]:
+    """Start the processes of a group one after the other, let them work in turn, and collect their records."""
+    slices = requests[0].slices
+    with ExitStack() as stack:
+        sessions, records = [], []
+        for turn in group:
+            # The systems of a block get the same samples, another block gets others.
+            request = replace(requests[turn.system], seed=requests[turn.system].seed + turn.block)
+            at = {"block": turn.block, "position": turn.position, "system": systems[turn.system]["name"]}
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            records.append({**at, "host": platform.node(), "started": started, "layer": request.layer})
+            sessions.append(stack.enter_context(open_session(request)))
+        for number in range(slices):
+            progress(len(group) * number / slices)
+            for session in sessions if number % 2 == 0 else reversed(sessions):
+                session.slice()
+        for turn, session, record in zip(group, sessions, records, strict=True):
+            record |= session.end()
+            if (answers := requests[turn.system].answers) is not None:
+                record["answers"] = json.loads(Path(answers).read_text(encoding="utf-8"))
+    return records
+
+
+def open_session(request: Request) -> Session:
+    """A process for one system."""
+    return Session(request)
 
 
 def _kept(out: Path, order: Sequence[Turn]) -> list[Json]:
-    """The runs of the whole blocks that an earlier attempt finished."""
+    """The runs of the whole blocks that an earlier attempt finished on this machine: another one is another measurement."""
     try:
         lines = (Claim.of(out).checkpoints / "runs.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     found: list[Json] = [json.loads(line) for line in lines]
     same = [(r["block"], r["position"]) for r in found] == [(t.block, t.position) for t in order[: len(found)]]
-    return found if same else []
+    return found if same and all(r["host"] == platform.node() for r in found) else []
 
 
 def _keep(out: Path, runs: Sequence[Json]) -> None:
@@ -166,13 +234,23 @@ def _keep(out: Path, runs: Sequence[Json]) -> None:
         aside.replace(claim.checkpoints / "runs.jsonl")
 
 
+def _check_same(systems: Sequence[Json], runs: Sequence[Json], out: Path) -> None:
+    """Every run of a system was of the same model and rows; if not, none of them is kept for another attempt."""
+    for system in systems:
+        own = [run for run in runs if run["system"] == system["name"]]
+        if any(run[fact] != own[0][fact] for run in own for fact in ONCE):
+            shutil.rmtree(Claim.of(out).checkpoints)
+            raise MeasurementError(
+                f"{system['name']}: not every run was of the same model and rows",
+                hint="files or code changed meanwhile; the runs are dropped, run the same command again",
+            )
+
+
 def _facts(
     system: Json, runs: Sequence[Json], parents: Mapping[str, Path], task: Task, rows: Mapping[str, Sequence[Any]]
 ) -> Json:
     """What a system is, and how far its answers are those that were scored."""
     own = [run for run in runs if run["system"] == system["name"]]
-    if any(run[fact] != own[0][fact] for run in own for fact in ONCE):
-        raise MeasurementError(f"{system['name']}: not every run was of the same model and rows")
     scored = parents.get(f"predictions {system['name']}")
     described = {name: system[name] for name in ("model", "arm", "role", "of", "seed", "slowdown")}
     agreement = _agreement(own, scored, task, rows) if scored else None
@@ -195,16 +273,23 @@ def _agreement(runs: Sequence[Json], scored: Path, task: Task, rows: Mapping[str
     return found
 
 
+def _compliance(scenarios: Mapping[str, Any]) -> str:
+    """Never "compliant": MLPerf asks for more than a duration (sample counts, its own load generator)."""
+    short = [name for name, of in scenarios.items() if of and of["min_seconds"] < MLPERF_SECONDS]
+    if not short:
+        return "MLPerf's words and rules, not a compliant submission"
+    names = " and ".join(name.replace("_", "-") for name in short)
+    return f"{names} shorter than MLPerf's {MLPERF_SECONDS:.0f} s: not compliant"
+
+
 def _write(out: Path, node: Node, facts: Mapping[str, Json], runs: Sequence[Json], peaks: Sequence[float]) -> None:
     spec, settings = node.spec, node.spec["settings"]
-    longest = max((of or {}).get("min_seconds", 0.0) for of in settings["scenarios"].values())
-    note = f"shorter than MLPerf's {MLPERF_SECONDS:.0f} s: not compliant" if longest < MLPERF_SECONDS else ""
     measurement = {
         "measurement": node.labels["measurement"],
         "target": spec["task"],
         "split": spec["split"],
         **settings,
-        "note": note,
+        "note": _compliance(settings["scenarios"]),
         "device": spec["device"],
         "matrix_peak_flops_per_s": list(peaks),
         "systems": facts,

@@ -1,6 +1,9 @@
-"""One measurement in one fresh process: ``python -m xstilts.bench.once`` reads a request and prints the run as one JSON line.
+"""One measured process: ``python -m xstilts.bench.once`` loads a system, works when it is told to, and tells what it saw.
 
-Loading, the first call and the steady state are apart: whoever serves a model pays all three, at different times.
+The first line of its standard input is a request, each further line a command: ``slice`` works for a share of the scenarios'
+time, ``end`` gives the record. Each is answered by one JSON line. Between commands it sleeps, so that several processes take
+turns within seconds while the machine is as it is. Loading, the first call and the steady state are apart: whoever serves a
+model pays all three, at different times.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import re
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,28 +22,35 @@ from typing import TYPE_CHECKING, Any
 from xstilts.errors import XstiltsError
 
 if TYPE_CHECKING:
-    from xstilts.bench.scenarios import Query
     from xstilts.bench.system import System
 
 Json = dict[str, Any]
+SLICES = 10_000  # more than any measurement has: seeds of slices do not meet those of the next block
 
 
 def main() -> None:
-    """Answer the request on standard input."""
+    """Answer the request and the commands on standard input."""
     from xstilts.graph.worker import die_with_parent
 
     die_with_parent()
     try:
-        found = answer(json.loads(sys.stdin.read()))
+        request = json.loads(sys.stdin.readline())
+        if request.pop("kind") == "peak":
+            return _tell(_peak(request))
+        subject = Subject(request)
+        _tell({"ready": True})
+        for command in sys.stdin:
+            if command.strip() == "end":
+                return _tell(subject.end())
+            subject.slice()
+            _tell({"done": True})
     except XstiltsError as error:
         sys.exit(str(error))
-    print(json.dumps(found, ensure_ascii=False, allow_nan=False))  # noqa: T201 - whoever started this process reads it
 
 
-def answer(request: Json) -> Json:
-    """The record of a run, or the matrix peak (``kind``)."""
-    kind = request.pop("kind")
-    return _peak(request) if kind == "peak" else _run(request)
+def _tell(answer: Json) -> None:
+    sys.stdout.write(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def _peak(request: Json) -> Json:
@@ -51,40 +62,108 @@ def _peak(request: Json) -> Json:
     return {"flops_per_s": matrix_product_flops_per_s(request["device"], request["precision"])}
 
 
-def _run(request: Json) -> Json:
-    started = time.perf_counter()
-    import torch
+class Subject:
+    """A loaded, warm system that works in slices and keeps every value.
 
-    from xstilts.bench.clock import SystemClock
-    from xstilts.bench.scenarios import warm_up
-    from xstilts.bench.system import System  # noqa: F401 - its libraries are loaded here, in the timed part
+    Args:
+        request: see ``xstilts.bench.request.Request``, as plain data.
+    """
 
-    torch.set_num_threads(request["threads"])
-    imported = time.perf_counter()
-    system, places = _system(request)
-    loaded = time.perf_counter()
-    clock, busy = SystemClock(), _Busy()
-    warm = warm_up(system, len(system.rows), seconds=request["warmup_seconds"], clock=clock)
-    facts = {language: system.load_facts(samples) for language, samples in places.items()}
-    _write_answers(system, places, request["answers"])
-    record: Json = {
-        "startup": {
-            "import_s": imported - started,
-            "load_s": loaded - imported,
-            "first_call_s": warm.first_call_s,
-            "warmup_s": warm.seconds,
-        },
-        "memory": {"loaded_bytes": _status_bytes("VmRSS")},
-        "loads": facts,
-        "model": _model_facts(system),
-    }
-    busy.start()
-    record |= _scenarios(system, places, request)
-    record["other_cpu_share"] = busy.share_of_others()
-    record["load_average"] = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    on_device = torch.cuda.max_memory_allocated(request["device"]) if request["device"].startswith("cuda") else None
-    record["memory"] |= {"peak_bytes": _status_bytes("VmHWM"), "device_peak_bytes": on_device}
-    return record
+    def __init__(self, request: Json) -> None:
+        started = time.perf_counter()
+        import torch
+
+        from xstilts.bench.clock import SystemClock
+        from xstilts.bench.scenarios import warm_up
+        from xstilts.bench.system import System  # noqa: F401 - its libraries are loaded here, in the timed part
+
+        torch.set_num_threads(request["threads"])
+        imported = time.perf_counter()
+        self.request, self.clock, self.busy = request, SystemClock(), _Busy()
+        self.system, self.places = _system(request)
+        loaded = time.perf_counter()
+        warm = warm_up(self.system, len(self.system.rows), seconds=request["warmup_seconds"], clock=self.clock)
+        self.slices = 0
+        self.offline: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.latencies: dict[str, list[float]] = {language: [] for language in self.places}
+        self.record: Json = {
+            "startup": {
+                "import_s": imported - started,
+                "load_s": loaded - imported,
+                "first_call_s": warm.first_call_s,
+                "warmup_s": warm.seconds,
+            },
+            "loads": {language: self.system.load_facts(samples) for language, samples in self.places.items()},
+            "model": _model_facts(self.system),
+            "loaded_bytes": _status_bytes("VmRSS"),
+        }
+        _unmeasured_pass(self.system, self.places, request["answers"])
+
+    def slice(self) -> None:
+        """Work for one of the request's ``slices``: offline passes, then single-stream queries."""
+        asked, share = self.request["scenarios"], self.request["slices"]
+        self.busy.start()
+        if asked["offline"]:
+            self._offline(asked["offline"], share)
+        if asked["single_stream"]:
+            self._single_stream(asked["single_stream"], share)
+        self.busy.stop()
+        self.slices += 1
+
+    def _offline(self, asked: Json, share: int) -> None:
+        """Beside the seconds of each pass those of its phases; passes go through the languages in turn."""
+        from xstilts.bench.scenarios import offline
+
+        self.system.phases.clear()
+        passes = -(-asked["min_passes"] // share)
+        seconds = offline(
+            self.system, self.places, min_seconds=asked["min_seconds"] / share, min_passes=passes, clock=self.clock
+        )
+        for at, language in enumerate(seconds):
+            phases = self.system.phases[at :: len(seconds)]
+            self.offline[language]["seconds"] += seconds[language]
+            self.offline[language]["encode_s"] += [phase.encode_s for phase in phases]
+            self.offline[language]["decode_s"] += [phase.decode_s for phase in phases]
+
+    def _single_stream(self, asked: Json, share: int) -> None:
+        from xstilts.bench.scenarios import single_stream
+
+        queries = single_stream(
+            self.system,
+            len(self.system.rows),
+            min_seconds=asked["min_seconds"] / share,
+            min_queries=-(-asked["min_queries"] // share),
+            seed=self.request["seed"] * SLICES + self.slices,
+            clock=self.clock,
+        )
+        language_of = {sample: language for language, samples in self.places.items() for sample in samples}
+        for query in queries:
+            self.latencies[language_of[query.sample]].append(query.latency_s)
+
+    def end(self) -> Json:
+        """The server scenario, which takes its own time, and everything that was seen."""
+        import torch
+
+        asked, device = self.request["scenarios"], self.request["device"]
+        server = _server(self.system, self.request["seed"], asked["server"]) if asked["server"] else None
+        cuda = device.startswith("cuda")
+        memory = {
+            "loaded_bytes": self.record.pop("loaded_bytes"),
+            "peak_bytes": _status_bytes("VmHWM"),
+            # Reserved, not only allocated: what a card must have free, but for the context of the process.
+            "device_peak_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
+        }
+        stream = {language: {"latencies_s": found} for language, found in self.latencies.items()}
+        return {
+            **self.record,
+            "offline": {language: dict(found) for language, found in self.offline.items()} or None,
+            "single_stream": stream if asked["single_stream"] else None,
+            "server": server,
+            "memory": memory,
+            "device_name": torch.cuda.get_device_name(device) if cuda else None,
+            "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            **self.busy.of_others(),
+        }
 
 
 def _system(request: Json) -> tuple[System, dict[str, list[int]]]:
@@ -115,25 +194,6 @@ def _system(request: Json) -> tuple[System, dict[str, list[int]]]:
     return System(model, task_type, rows, Encoding.model_validate(request["encoding"]), **chosen), places
 
 
-def _scenarios(system: System, places: Mapping[str, Sequence[int]], request: Json) -> Json:
-    """Every scenario that is asked for, one after the other, on the warm system."""
-    from xstilts.bench.clock import SystemClock
-    from xstilts.bench.scenarios import offline, single_stream
-
-    clock, asked = SystemClock(), request["scenarios"]
-    found: Json = {"offline": None, "single_stream": None, "server": None}
-    if asked["offline"]:
-        system.phases.clear()
-        seconds = offline(system, places, clock=clock, **asked["offline"])
-        found["offline"] = _with_phases(seconds, system)
-    if asked["single_stream"]:
-        queries = single_stream(system, len(system.rows), seed=request["seed"], clock=clock, **asked["single_stream"])
-        found["single_stream"] = _by_language(queries, places)
-    if asked["server"]:
-        found["server"] = _server(system, request["seed"], asked["server"])
-    return found
-
-
 def _server(system: System, seed: int, asked: Json) -> Json:
     """The search starts where one query after the other would keep the system busy all the time."""
     from xstilts.bench.clock import SystemClock
@@ -162,36 +222,14 @@ def _seconds(system: System, sample: int) -> float:
     return time.perf_counter() - started
 
 
-def _with_phases(seconds: Mapping[str, Sequence[float]], system: System) -> Json:
-    """Beside the seconds of each pass those of its phases; passes went through the languages in turn."""
-    languages = list(seconds)
-    return {
-        language: {
-            "seconds": list(seconds[language]),
-            "encode_s": [phase.encode_s for phase in system.phases[at :: len(languages)]],
-            "decode_s": [phase.decode_s for phase in system.phases[at :: len(languages)]],
-        }
-        for at, language in enumerate(languages)
-    }
-
-
-def _by_language(queries: Sequence[Query], places: Mapping[str, Sequence[int]]) -> Json:
-    language_of = {sample: language for language, samples in places.items() for sample in samples}
-    found: dict[str, list[float]] = {language: [] for language in places}
-    for query in queries:
-        found[language_of[query.sample]].append(query.latency_s)
-    return {language: {"latencies_s": latencies} for language, latencies in found.items()}
-
-
-def _write_answers(system: System, places: Mapping[str, Sequence[int]], path: str | None) -> None:
-    """The answers of one unmeasured pass, to be compared with the scored predictions."""
-    if path is None:
-        return
+def _unmeasured_pass(system: System, places: Mapping[str, Sequence[int]], path: str | None) -> None:
+    """Every language once, as the offline scenario will; its answers are compared with the scored predictions."""
     answers = {}
     for language, samples in places.items():
         system(samples)
         answers[language] = system.answers
-    Path(path).write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
+    if path is not None:
+        Path(path).write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
 
 
 def _model_facts(system: System) -> Json:
@@ -206,21 +244,26 @@ def _model_facts(system: System) -> Json:
 
 
 class _Busy:
-    """How much of the machine others used meanwhile: a measurement beside other work is of both."""
+    """How much of the machine others used while this process worked: a measurement beside other work is of both."""
 
     def __init__(self) -> None:
         self._at = (0.0, 0.0, 0.0)
+        self._sums = [0.0, 0.0, 0.0]
 
     def start(self) -> None:
         self._at = self._now()
 
-    def share_of_others(self) -> float:
-        """CPU time of all other processes over the CPU time there was, 0 to 1."""
+    def stop(self) -> None:
+        for i, (now, then) in enumerate(zip(self._now(), self._at, strict=True)):
+            self._sums[i] += now - then
+
+    def of_others(self) -> Json:
+        """CPU time of all other processes: as cores that were busy, and as a share of all there are, 0 to 1."""
         import psutil
 
-        wall, busy, own = (now - then for now, then in zip(self._now(), self._at, strict=True))
-        there = wall * (psutil.cpu_count() or 1)
-        return max(0.0, min(1.0, (busy - own) / there)) if there > 0 else 0.0
+        wall, busy, own = self._sums
+        cores = max(0.0, busy - own) / wall if wall > 0 else 0.0
+        return {"other_cpu_cores": cores, "other_cpu_share": min(1.0, cores / (psutil.cpu_count() or 1))}
 
     def _now(self) -> tuple[float, float, float]:
         import psutil

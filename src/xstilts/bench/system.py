@@ -81,14 +81,14 @@ class System:
         with torch.inference_mode():
             for sequences in inference_batches(features, self.batch_tokens):
                 batch = gather(features, sequences, self.model.device)
-                states = self.model.encoder.layers(batch, up_to=self.layer)[self.layer]
+                states = self.model.encoder.layer(batch, self.layer)
                 vectors = POOLINGS[self.pooling](states, batch.lengths).cpu().numpy()
                 for example, vector in zip(features.example[sequences].tolist(), vectors, strict=True):
                     pooled[example] = vector
         return pooled
 
-    def load_facts(self, samples: Sequence[int]) -> dict[str, int]:
-        """What these rows are to the encoder: examples, sequences, real tokens, and operations of one pass."""
+    def load_facts(self, samples: Sequence[int]) -> dict[str, int | None]:
+        """What these rows are to the encoder: examples, sequences, real tokens, and operations of one pass if known."""
         features = self.task_type.encode([self.rows[i] for i in samples], self.model.tokenizer, self.encoding)
         return {
             "examples": len(samples),

@@ -25,7 +25,7 @@ Target = Annotated[str, typer.Option(help="The target task whose rows are answer
 Split = Annotated[Literal["dev", "test"], typer.Option(help="Of the target.")]
 Languages = Annotated[str | None, typer.Option(help="a,b; default: all that have files.")]
 Rows = Annotated[int, typer.Option(min=1, help="Of each language.")]
-Runs = Annotated[int, typer.Option(min=1, help="Twice so many fresh processes.")]
+Runs = Annotated[int, typer.Option(min=1, help="Fresh processes.")]
 Seconds = Annotated[float, typer.Option(min=0.1, help="Of each scenario, at least.")]
 P99 = Annotated[
     float | None, typer.Option(min=0.1, help="Also the largest server rate with p99 within this; takes minutes.")
@@ -42,7 +42,7 @@ def bench(
     split: Split = "test",
     languages: Languages = None,
     rows: Rows = 32,
-    runs: Runs = 2,
+    runs: Runs = 3,
     seconds: Seconds = 3.0,
     p99_ms: P99 = None,
     layer: Layer = None,
@@ -70,8 +70,8 @@ def bench(
     settings = _settings(target, split, rows, runs, seconds, p99_ms)
     chosen = None if languages is None else [code.strip() for code in languages.split(",") if code.strip()]
     with TemporaryDirectory(prefix="xstilts-bench-") as scratch, _progress() as progress:
-        folder = Path(scratch) / "out"
-        folder.mkdir()
+        folder = Path(scratch) / "bench" / "out"  # beside it the measurement keeps what outlives an attempt
+        folder.mkdir(parents=True)
         node = measure_model(
             find_folder(model, store),
             tasks.load(target),

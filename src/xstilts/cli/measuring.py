@@ -49,6 +49,8 @@ def choose(
     min_score: Annotated[
         float | None, typer.Option(min=1e-6, max=100, help="Mean main score over the languages.")
     ] = None,
+    split: Annotated[str | None, typer.Option(help="dev or test, where both are measured.")] = None,
+    device: Annotated[str | None, typer.Option(help="A part of its name, where several are measured.")] = None,
     store: StoreDir = Path("store"),
     json_to: JsonTo = None,
 ) -> None:
@@ -59,5 +61,5 @@ def choose(
     limits = choosing.Limits(max_p99_ms, max_memory_gib, min_score)
     asked = None if languages is None else [code.strip() for code in languages.split(",") if code.strip()]
     with journey.open_store(store, must_exist=True) as opened:
-        found = choosing.choose(opened, target, limits, asked)
+        found = choosing.choose(opened, target, limits, asked, split=split, device=device)
     emit(json_to, choosing.as_json(found), lambda: choosing.print_choice(found, out))

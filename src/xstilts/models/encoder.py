@@ -100,6 +100,17 @@ class Encoder(nn.Module):
             raise ModelError(f"layer {up_to} was asked for, but the encoder has layers 0 to {self.num_layers}")
         return self._execute(batch, partial(self._states, up_to=up_to), up_to)
 
+    def layer(self, batch: Batch, number: int) -> Tensor:
+        """The hidden states of one layer, T x H float32; those of the layers below are not kept, those above not run."""
+        if not 0 <= number <= self.num_layers:
+            raise ModelError(f"layer {number} was asked for, but the encoder has layers 0 to {self.num_layers}")
+        return self._execute(batch, partial(self._states, up_to=number, all_of_them=False), number)[0]
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether layers above the one asked for are really not run: they stand in one list."""
+        return self._stack is not None
+
     def _execute(self, batch: Batch, call: Callable[..., States], num_layers: int) -> States:
         self._check(batch)
         layout = arrange(batch.lengths, batch.input_ids.device)
@@ -174,26 +185,35 @@ class Encoder(nn.Module):
     def _last(self, **inputs: Any) -> States:
         return [self.transformer(**inputs, return_dict=True).last_hidden_state]
 
-    def _states(self, *, up_to: int, **inputs: Any) -> States:
+    def _states(self, *, up_to: int, all_of_them: bool = True, **inputs: Any) -> States:
         if self._stack is None:
             output = self.transformer(**inputs, return_dict=True, output_hidden_states=True)
-            return list(output.hidden_states[: up_to + 1])
+            return list(output.hidden_states[: up_to + 1] if all_of_them else output.hidden_states[up_to : up_to + 1])
         states: States = []
-        with _inputs_of_layers(self._stack, states, up_to):
-            states.extend(self._last(**inputs))
+        with _inputs_of_layers(self._stack, states, up_to, all_of_them=all_of_them):
+            last = self._last(**inputs)
+            states[:] = [*states, *last] if all_of_them else last
         return states
 
 
 @contextmanager
-def _inputs_of_layers(stack: nn.ModuleList, states: States, up_to: int) -> Iterator[None]:
+def _inputs_of_layers(stack: nn.ModuleList, states: States, up_to: int, *, all_of_them: bool) -> Iterator[None]:
     """Collect the input of layer 1, 2, ... in ``states``; end the forward pass before layer ``up_to + 1`` runs.
+
+    Without ``all_of_them`` only the newest is kept.
 
     The input of layer k + 1 is what transformers calls the hidden states of layer k.
     """
 
+    seen = 0
+
     def before(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        nonlocal seen
+        if not all_of_them:
+            states.clear()
         states.append(args[0] if args else named["hidden_states"])
-        if len(states) > up_to:
+        seen += 1
+        if seen > up_to:
             raise _ReachedError
 
     hooks = [layer.register_forward_pre_hook(before, with_kwargs=True) for layer in stack]

@@ -9,8 +9,10 @@ from torch import nn
 from xstilts.models.encoder import Encoder
 
 
-def forward_flops(encoder: Encoder, lengths: Sequence[int], *, up_to: int | None = None) -> int:
-    """Operations of one forward pass: two for each multiply-add of a weight matrix or of attention's two products.
+def forward_flops(encoder: Encoder, lengths: Sequence[int], *, up_to: int | None = None) -> int | None:
+    """Operations of one forward pass; ``None`` for an encoder whose layers are shared or not in one list.
+
+    Two for each multiply-add of a weight matrix or of attention's two products.
 
     Embedding look-ups, normalisation, softmax and the head are left out (under one per cent of an encoder's work).
 
@@ -19,6 +21,8 @@ def forward_flops(encoder: Encoder, lengths: Sequence[int], *, up_to: int | None
         lengths: real sub-words of each sequence.
         up_to: layers above it are not run.
     """
+    if not encoder.ends_early:
+        return None
     layers = encoder.num_layers if up_to is None else up_to
     weights = sum(
         module.weight.numel()

@@ -5,15 +5,17 @@ A *system* is what answers: an arm of a model, fine-tuned on the target, or an e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xstilts.errors import StudyError
 from xstilts.measurements import Layer, Measurement
 from xstilts.study import Study
 from xstilts.tasks.task import Task
 
-SETTINGS = {"rows", "blocks", "margin", "slowdown", "scenarios", "warmup_seconds", "batch_tokens", "seed"}
+SETTINGS = set(Measurement.model_fields) - {"targets", "arms", "split", "languages", "layers"}
 """The fields of a measurement that its node's key holds as they are; the others become systems and rows."""
 Place = tuple[str, str, str]  # model, arm, target
 
@@ -62,6 +64,13 @@ def measurement_spec(
         for model in study.models
         for system in _systems(study, measurement, target, model, answering, fixed_share)
     ]
+    names = Counter(system.name for system in systems)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise StudyError(
+            f"two measured systems would be called {twice[0]!r}",
+            where="arms",
+            hint="an arm may not end in what measurements add: control, +5 %, or the name of a layer",
+        )
     parents: dict[str, str] = {}
     listed = []
     for system in systems:

@@ -75,6 +75,11 @@ class Answers:
         known = {lang: of.name for lang, of in LANGUAGES.items()} | dict(self.own_languages)
         return f"{code} {known[code]}" if code in known else code
 
+    @property
+    def on_same_dev(self) -> bool:
+        """Whether the scores are of the BUCC dev pairs that also chose the layer and the thresholds."""
+        return (self.measured.target, self.measured.split) == ("bucc2018", "dev")
+
     def delta(self, of: Standing) -> float | None:
         """Points of score over the baseline arm of the same model (and, in retrieval, the same way to choose the layer).
 

@@ -61,7 +61,15 @@ class Choice:
     others: tuple[tuple[Candidate, str], ...]
 
 
-def choose(store: Store, target: str, limits: Limits, languages: Sequence[str] | None = None) -> Choice:
+def choose(
+    store: Store,
+    target: str,
+    limits: Limits,
+    languages: Sequence[str] | None = None,
+    *,
+    split: str | None = None,
+    device: str | None = None,
+) -> Choice:
     """The best score among the measured arms that meet the limits; among equal ones the cheapest.
 
     Args:
@@ -69,13 +77,15 @@ def choose(store: Store, target: str, limits: Limits, languages: Sequence[str] |
         target: the target task.
         limits: what must be met.
         languages: scores and costs are over these; by default over those that every measurement of the target has.
+        split: of the target, where both are measured.
+        device: a part of its name, where several are measured: what is fast on one says nothing of another.
 
     Raises:
         MissingNameError: no such target; the nearest names.
         StoreError: nothing is measured, or not for this target.
         XstiltsError: the languages are not measured, or nothing meets the limits: then the nearest is named.
     """
-    measured = _measured(store, target)
+    measured = _comparable(_measured(store, target), split, device)
     chosen = _languages(measured, languages)
     found = [_candidate(store, m, s.name, chosen, limits) for m in measured for s in m.arms]
     fitting = sorted((c for c in found if not c.failures), key=_rank)
@@ -100,6 +110,21 @@ def _measured(store: Store, target: str) -> list[Measured]:
     if every:
         error.hint = f"measured: {', '.join(sorted({m.target for m in every}))}"
     raise type(error)(f"nothing is measured for {target}", where=error.where, hint=error.hint)
+
+
+def _comparable(measured: Sequence[Measured], split: str | None, device: str | None) -> list[Measured]:
+    """Measurements of one split on one device in one precision: others cannot be ranked together."""
+    found = [m for m in measured if split in (None, m.split) and (device or "").lower() in _place(m).lower()]
+    places = sorted({f"{m.split} on {_place(m)}" for m in found})
+    if len(places) == 1:
+        return found
+    there = "; ".join(places or sorted({f"{m.split} on {_place(m)}" for m in measured}))
+    what = "scores and speeds of several splits or devices cannot be ranked together" if found else "not measured so"
+    raise XstiltsError(what, hint=f"say which: --split, --device (a part of the name); measured: {there}")
+
+
+def _place(of: Measured) -> str:
+    return f"{of.device['kind']}: {of.device['name']}, {of.device['threads']} threads, {of.device['precision']}"
 
 
 def _languages(measured: Sequence[Measured], asked: Sequence[str] | None) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ from xstilts.metrics import xtreme
 from xstilts.report.impact.measured import Measured, System
 from xstilts.report.impact.speed import Speed, speed
 
-AGREEMENT = 0.99
-"""The least share of a language's measured rows that must be answered as scored: MLPerf's lower accuracy bar (FACTS 7.1)."""
+DIFFERENT = 0.01
+"""The share of a language's measured rows that may be answered otherwise than scored; one row in any case, because another
+composition of a batch rounds otherwise and may turn a tie."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Score:
     """The mean over languages of the main score, 0..100, with what its row count can tell.
 
     Args:
-        error: standard error in points, each language's score taken as a share p of its n rows: sqrt(p (1 - p) / n). It is
-            that of the rows, given this seed: another seed's model is not in it.
+        error: standard error in points, each language's score taken as a share p of its n rows: sqrt(p (1 - p) / n), and
+            languages as perfectly correlated, because parallel ones share their rows: an upper bound. It is that of the
+            rows, given this seed: another seed's model is not in it.
         count: rows of all languages.
         by_language: language -> main score (the mean of the main metrics).
         key: of the score node.
@@ -73,11 +75,18 @@ def standing(store: Store, measured: Measured, system: System, languages: Sequen
         return Standing(measured, system, None, None, score)
     if system.layer is None:  # retrieval has no answers of single rows
         agreement = system.agreement or {}
-        poor = {language: agreement.get(language) for language in chosen if agreement.get(language, 0.0) < AGREEMENT}
+        poor = {
+            code: agreement.get(code) for code in chosen if _too_few(agreement.get(code), system.loads[code].examples)
+        }
         if poor:
             said = ", ".join(f"{c} {'unknown' if a is None else f'{100 * a:.1f} %'}" for c, a in poor.items())
             return Standing(measured, system, None, score, f"too few answers equal the scored ones: {said}")
     return Standing(measured, system, speed(measured, system, chosen), score)
+
+
+def _too_few(agreement: float | None, rows: int) -> bool:
+    """Whether more rows than may be were answered otherwise than scored."""
+    return agreement is None or (1 - agreement) * rows > max(1.0, DIFFERENT * rows) + 1e-9
 
 
 def _score(store: Store, measured: Measured, system: System, languages: Sequence[str]) -> Score | str:
@@ -98,10 +107,10 @@ def _score(store: Store, measured: Measured, system: System, languages: Sequence
         at = "" if system.layer is None else f" at layer {system.layer}"
         return f"no score{at} in {' '.join(missing)}"
     shares = [values[language] / 100 for language in languages]
-    variance = math.fsum(p * (1 - p) / counts[code] for p, code in zip(shares, languages, strict=True))
+    errors = [math.sqrt(p * (1 - p) / counts[code]) for p, code in zip(shares, languages, strict=True)]
     return Score(
         xtreme.mean(values[language] for language in languages),
-        100 * math.sqrt(variance) / len(languages),
+        100 * math.fsum(errors) / len(languages),
         sum(counts[language] for language in languages),
         {language: values[language] for language in languages},
         key,

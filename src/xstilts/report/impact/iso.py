@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from xstilts.report.impact.gate import Standing
 from xstilts.report.impact.speed import block_logs
@@ -61,7 +62,8 @@ def equal_scores(baseline: Sequence[Standing], others: Sequence[Standing], name:
     """Each of ``others`` against the front of ``baseline``; all of one measurement and with speed and score.
 
     The interval is a bootstrap: blocks are drawn again (the same ones for all systems of a model, which ran in them
-    together), and each score is drawn from a normal distribution with the standard error of its rows.
+    together; widened to Student's t, because a plain bootstrap of few blocks is too narrow), and each score is drawn from a
+    normal distribution with the standard error of its rows.
     """
     if not baseline or cost(baseline[0], name) is None:
         return []
@@ -110,9 +112,22 @@ def _drawn(systems: Sequence[Standing], name: str, rng: np.random.Generator) -> 
     blocks = {
         model: rng.integers(0, len(of), (ROUNDS, len(of))) for model, of in dict(zip(models, logs, strict=True)).items()
     }
-    costs = np.stack([np.exp(of[blocks[model]].mean(1)) for model, of in zip(models, logs, strict=True)], 1)
+    costs = np.stack(
+        [np.exp(_widened(of[blocks[model]].mean(1), of)) for model, of in zip(models, logs, strict=True)], 1
+    )
     errors = np.array([s.score.error if s.score else 0.0 for s in systems])
     return costs, rng.normal(np.array([_score(s) for s in systems]), errors, (ROUNDS, len(systems)))
+
+
+def _widened(means: Floats, of: Floats) -> Floats:
+    """Means of redrawn blocks, as far from the mean as t with n - 1 degrees says: the bootstrap's own spread is that of a
+    normal with variance (n - 1) / n of the sample's."""
+    n = len(of)
+    if n < 2:
+        return means
+    factor = float(stdtrit(n - 1, 0.975) / ndtri(0.975)) * math.sqrt(n / (n - 1))
+    widened: Floats = of.mean() + (means - of.mean()) * factor
+    return widened
 
 
 def _speed_up(costs: Sequence[float], scores: Sequence[float]) -> float:

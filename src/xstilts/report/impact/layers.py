@@ -22,7 +22,8 @@ class LayerRead:
         rule: how the layer was chosen.
         comparison: of offline time with the reference; below 1 is faster. ``None`` for the reference itself.
         delta: points of score over the reference.
-        answer: ``yes`` if it is faster (95 % interval below 1) at equal or better accuracy, ``no``, or why there is none.
+        answer: ``yes`` if it is faster (95 % interval below 1) at no lower measured score, ``no``, or why there is none. The
+            score's error is not in the answer: it stands beside it.
         curve: layer -> score of every layer that was swept.
     """
 

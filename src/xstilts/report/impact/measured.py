@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ class Load:
         examples: rows of the task.
         sequences: what the encoder sees: windows of a long row are several.
         tokens: sub-words of all sequences, special ones too.
-        flops: of one pass over all of them, by count of the matrix products.
+        flops: of one pass over all of them, by count of the matrix products; ``None`` where layers are shared.
     """
 
     examples: int
     sequences: int
     tokens: int
-    flops: float
+    flops: float | None
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,16 @@ class Measured:
 
 
 def measurements(store: Store, study: str | None = None) -> list[Measured]:
-    """Every finished measurement of one study, or of all the store knows.
+    """Every finished measurement of one study, or of all the store knows; one that several studies share comes once.
 
     Raises:
         MissingNameError: no such study.
         StoreError: a node is not what was committed; it names the node.
     """
-    return [_read(store, name, cell["key"]) for name, cell in _planned(store, study) if store.has(cell["key"])]
+    found = {
+        cell["key"]: (name, cell) for name, cell in reversed(list(_planned(store, study))) if store.has(cell["key"])
+    }
+    return [_read(store, name, cell) for name, cell in reversed(found.values())]
 
 
 def unfinished(store: Store, study: str | None = None) -> list[str]:
@@ -155,9 +158,11 @@ def _planned(store: Store, study: str | None) -> Iterator[tuple[str, Mapping[str
             yield from ((name, cell) for cell in payload.get("measurements", ()))
 
 
-def _read(store: Store, study: str, key: str) -> Measured:
+def _read(store: Store, study: str, cell: Mapping[str, Any]) -> Measured:
+    key = cell["key"]
     store.verify_once(key)
-    return read_folder(store.path(key), Node.from_json(store.record(key)), study)
+    found = read_folder(store.path(key), Node.from_json(store.record(key)), study)
+    return replace(found, name=cell["measurement"])  # the record has the name of the study that made it
 
 
 def read_folder(folder: Path, node: Node, study: str = "") -> Measured:

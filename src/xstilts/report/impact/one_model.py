@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xstilts.report.grid import NOTHING, Grid, milliseconds, number, percent
+from xstilts.report.grid import NOTHING, Grid, milliseconds, number, percent, plural
 from xstilts.report.impact.measured import Measured
 from xstilts.report.impact.speed import Speed, speed
 from xstilts.statistics.percentiles import EarlyStopping
@@ -15,7 +15,10 @@ def model_grid(measured: Measured) -> Grid:
     (system,) = measured.systems.values()
     every = speed(measured, system)
     lines = [(language, speed(measured, system, [language])) for language in measured.languages]
-    notes = [f"{measured.rows} rows a language, {len(measured.runs)} fresh processes; {measured.note}.", *_notes(every)]
+    notes = [
+        f"{measured.rows} rows a language, {plural(len(measured.runs), 'run')}, each a fresh process; {measured.note}.",
+        *_notes(every),
+    ]
     return Grid(
         measured.title,
         ("language", "sequences/s", "tokens/s", "tokens per row", "s per 1,000", "p50 ms", "p90 ms", "p99 ms"),

@@ -10,9 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xstilts.report.impact.gate import Standing
-from xstilts.report.impact.measured import Measured, System
+from xstilts.report.impact.measured import Measured, Run, System
 from xstilts.report.impact.speed import METRICS, block_logs, compared
 from xstilts.statistics.equivalence import Comparison
+
+BUSY = 0.05
+"""Other processes' share of the processor above which a run is named."""
+BUSY_RUNS = 0.1
+"""The share of busy runs above which verdicts are void."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ def _instrument(measured: Measured, model: str, metric: str) -> Instrument:
     control, sabotaged = found("control"), found("sabotaged")
     assert measured.margin is not None
     problems = []
+    if busy := busy_runs(measured, model):
+        problems.append(f"the machine was busy with other work in {busy} of {len(_runs_of(measured, model))} runs")
     if control is None:
         problems.append("no control")
     elif not control.equivalent:
@@ -70,6 +77,17 @@ def _instrument(measured: Measured, model: str, metric: str) -> Instrument:
     elif sabotaged.equivalent and measured.slowdown > measured.margin:
         problems.append("sabotaged system found equivalent")
     return Instrument(measured, model, metric, control, sabotaged, ", ".join(problems))
+
+
+def busy_runs(measured: Measured, model: str) -> int:
+    """How many of a model's runs shared the processor with other work, where it is more than one in ten; else 0."""
+    runs = _runs_of(measured, model)
+    busy = sum((run.other_cpu_share or 0.0) > BUSY for run in runs)
+    return busy if busy > BUSY_RUNS * len(runs) else 0
+
+
+def _runs_of(measured: Measured, model: str) -> list[Run]:
+    return [run for run in measured.runs if measured.systems[run.system].model == model]
 
 
 def ratios(standings: Sequence[Standing], checks: Sequence[Instrument]) -> list[Ratio]:

@@ -79,7 +79,8 @@ class Speed:
     @property
     def peak_share(self) -> float | None:
         """The matrix products' share of the best rate this device reached on one large product, 0..1."""
-        if self.offline_seconds is None or not self.measured.matrix_peak:
+        known = all(self.system.loads[language].flops is not None for language in self.languages)
+        if self.offline_seconds is None or not self.measured.matrix_peak or not known:
             return None
         return self._loaded("flops") / self.offline_seconds / max(self.measured.matrix_peak)
 
@@ -102,7 +103,7 @@ class Speed:
 
     @cached_property
     def latencies(self) -> list[float]:
-        """Seconds of every single-stream query of all runs."""
+        """Seconds of every single-stream query of all runs; the runs of one block asked for the same samples."""
         return [seconds for run in self.runs for seconds in _latencies(run, self.languages)]
 
     @cached_property
@@ -163,7 +164,7 @@ def offline_seconds(run: Run, languages: Iterable[str]) -> float:
 
 
 def block_logs(measured: Measured, system: str, metric: str) -> dict[int, float]:
-    """Block -> mean over the system's runs there of the log of its time; without runs of that scenario nothing."""
+    """Block -> mean over the system's runs there of the log of its time (the median pass, the median query)."""
     of_run: Callable[[Run], float | None] = _offline if metric == "offline" else _latency
     found: dict[int, list[float]] = defaultdict(list)
     for run in measured.runs_of(system):
@@ -191,7 +192,11 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def _offline(run: Run) -> float | None:
-    return None if run.offline is None else offline_seconds(run, run.offline)
+    """The median pass over all languages: on a shared machine a single slow pass must not decide."""
+    if run.offline is None:
+        return None
+    passes = zip(*(of.seconds for of in run.offline.values()), strict=True)
+    return statistics.median(math.fsum(of_languages) for of_languages in passes)
 
 
 def _latency(run: Run) -> float | None:

@@ -9,10 +9,10 @@ from xstilts.report.grid import number, plural
 from xstilts.report.impact.answers import Answers, Impact
 from xstilts.report.impact.iso import ABOVE
 from xstilts.report.impact.measured import Measured, Run
+from xstilts.report.impact.same_graph import BUSY
 from xstilts.report.impact.speed import speed
 
-BUSY = 0.05
-"""Other processes' share of the processor above which a run is named."""
+PRECISIONS = {"fp32": "fp32", "bf16": "bf16 (float32 weights under autocast)"}
 
 AT_13B = (
     "Nothing here was measured at 13B. For the same answers to hold there, these would have to hold:",
@@ -70,14 +70,14 @@ def _retrieval(of: Impact) -> str:
         return ""
     better = [r for r in reads if r.answer == "yes" and r.comparison]
     if not better:
-        return f"In retrieval none of {len(reads)} systems is faster than its reference at equal or better score."
+        return f"In retrieval none of {len(reads)} systems is faster than its reference at no lower measured score."
     best = min(better, key=lambda r: r.comparison.ratio if r.comparison else 1.0)
     assert best.comparison is not None
     return (
-        f"In retrieval {len(better)} of {len(reads)} systems (an arm at a layer) are faster than their reference at equal or "
-        f"better score: the fastest, {best.standing.system.name} at layer {best.standing.system.layer} of "
+        f"In retrieval {len(better)} of {len(reads)} systems (an arm at a layer) are faster than their reference at no lower "
+        f"measured score: the fastest, {best.standing.system.name} at layer {best.standing.system.layer} of "
         f"{best.standing.system.num_layers}, {1 / best.comparison.ratio:.2f} times "
-        f"({best.standing.measured.target}, {best.delta:+.1f} points)."
+        f"({best.standing.measured.target}, {best.delta:+.1f} points; the scores' own errors are in the table)."
     )
 
 
@@ -137,7 +137,7 @@ def _how(of: Answers) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in device["versions"].items())
     yield (
         f"Device: {device['name']} ({device['kind']}, {device['cores']} cores), {plural(device['threads'], 'thread')}, "
-        f"{device['precision']}; {versions}."
+        f"{PRECISIONS.get(device['precision'], device['precision'])}; {versions}."
     )
     if measured.matrix_peak:
         peaks = " and ".join(number(rate / 1e9) for rate in measured.matrix_peak)
