@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from xstilts.errors import StudyError, XstiltsError
+from xstilts.journey import RECIPES
 from xstilts.naming import check_names
 from xstilts.study import Study, load_study, parse_study
 from xstilts.tasks import load
@@ -174,3 +175,11 @@ def test_right_names_pass() -> None:
     check_names(
         study(languages=["de", "sw"], training={"target": {}, "xnli": {}}, data={"files": {"xnli.test.de": "x"}})
     )
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_in_order_and_is_called_as_its_file(recipe: Path) -> None:
+    study = load_study(recipe)
+    check_names(study)
+    assert study.name == recipe.stem
+    assert study.title
