@@ -7,10 +7,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from xstilts.device import cpu_name
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "faiss-cpu")
 
@@ -47,16 +48,15 @@ def record(name: str, work: float, unit: str, seconds: Mapping[str, list[float]]
 
 def environment() -> dict[str, Any]:
     """Versions and the device: a figure without them cannot be compared."""
-    cpu = platform.processor()
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
-            cpu = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), cpu)
-    except OSError:
-        pass
     found = {}
     for library in LIBRARIES:
         try:
             found[library] = version(library)
         except ModuleNotFoundError:
             found[library] = "absent"
-    return {"cpu": cpu, "threads": torch.get_num_threads(), "python": platform.python_version(), "versions": found}
+    return {
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": found,
+    }

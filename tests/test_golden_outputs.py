@@ -98,7 +98,7 @@ def shown(kind: str, out: Path) -> Any:
 def module_patch() -> Iterator[pytest.MonkeyPatch]:
     """Measured runs stay in this process: their answers are the same, and starting others takes half a minute."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xstilts.bench.measure.open_session", lambda request: nullcontext(once.Subject(asdict(request))))
+        patch.setattr("xstilts.bench.measure.Session", lambda request: nullcontext(once.Subject(asdict(request))))
         patch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1.0)
         yield patch
 

@@ -59,7 +59,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Request]]:
     import torch
 
     threads, found = torch.get_num_threads(), list[Request]()
-    monkeypatch.setattr(measuring, "open_session", sessions_here(found))
+    monkeypatch.setattr(measuring, "Session", sessions_here(found))
     monkeypatch.setattr(measuring, "matrix_peak", lambda *_: 1e9)
     yield found
     torch.set_num_threads(threads)
@@ -283,7 +283,7 @@ def test_whole_blocks_outlive_an_interruption(
     planned: Plan, finished: dict[str, Path], tmp_path: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, out = node_of(planned, "arms"), tmp_path / "n" / "out"
-    go_on: Any = vars(measuring)["open_session"]
+    go_on: Any = vars(measuring)["Session"]
 
     def stops(request: Request) -> LocalSession:
         if len(asked) == 6:  # in the middle of the second block of four
@@ -291,12 +291,12 @@ def test_whole_blocks_outlive_an_interruption(
         opened: LocalSession = go_on(request)
         return opened
 
-    monkeypatch.setattr(measuring, "open_session", stops)
+    monkeypatch.setattr(measuring, "Session", stops)
     with pytest.raises(KeyboardInterrupt):
         run(planned, node, finished, out)
     kept = (out.parent / "checkpoints" / "runs.jsonl").read_text().splitlines()
     assert len(kept) == 4
-    monkeypatch.setattr(measuring, "open_session", go_on)
+    monkeypatch.setattr(measuring, "Session", go_on)
     asked.clear()
     run(planned, node, finished, out)
     assert len(asked) == 8

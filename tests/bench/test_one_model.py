@@ -37,7 +37,7 @@ def test_one_model_is_measured_without_a_study(tmp_path: Path) -> None:
 
 def test_an_encoder_is_measured_at_a_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Request] = []
-    monkeypatch.setattr("xstilts.bench.measure.open_session", sessions_here(asked))
+    monkeypatch.setattr("xstilts.bench.measure.Session", sessions_here(asked))
     monkeypatch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1e9)
     fields = {"targets": ["tatoeba"], "rows": 3, "blocks": 1, "scenarios": SHORT, "warmup_seconds": 0.001}
     out = tmp_path / "n" / "out"

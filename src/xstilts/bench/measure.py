@@ -70,7 +70,7 @@ def measure(
     """Run a ``measure`` node; writes ``measurement.json`` and ``runs.jsonl`` and returns the node's counts.
 
     Raises:
-        MeasurementError: a measured process failed, or answers otherwise than the scored predictions say.
+        MeasurementError: a measured process failed, this is not the planned device, or its model or rows changed meanwhile.
     """
     spec = node.spec
     task, systems, settings = tasks.load(spec["task"]), spec["systems"], spec["settings"]
@@ -193,7 +193,7 @@ def _runs(
             at = {"block": turn.block, "position": turn.position, "system": systems[turn.system]["name"]}
             started = datetime.now(UTC).isoformat(timespec="seconds")
             records.append({**at, "host": platform.node(), "started": started, "layer": request.layer})
-            sessions.append(stack.enter_context(open_session(request)))
+            sessions.append(stack.enter_context(Session(request)))
         for number in range(slices):
             progress(len(group) * number / slices)
             for session in sessions if number % 2 == 0 else reversed(sessions):
@@ -203,11 +203,6 @@ def _runs(
             if (answers := requests[turn.system].answers) is not None:
                 record["answers"] = json.loads(Path(answers).read_text(encoding="utf-8"))
     return records
-
-
-def open_session(request: Request) -> Session:
-    """A process for one system."""
-    return Session(request)
 
 
 def _kept(out: Path, order: Sequence[Turn]) -> list[Json]:

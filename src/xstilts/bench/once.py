@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import sys
 import time
@@ -71,6 +70,7 @@ class Subject:
 
     def __init__(self, request: Json) -> None:
         started = time.perf_counter()
+        import psutil
         import torch
 
         from xstilts.bench.clock import SystemClock
@@ -95,7 +95,7 @@ class Subject:
             },
             "loads": {language: self.system.load_facts(samples) for language, samples in self.places.items()},
             "model": _model_facts(self.system),
-            "loaded_bytes": _status_bytes("VmRSS"),
+            "loaded_bytes": psutil.Process().memory_info().rss,
         }
         _unmeasured_pass(self.system, self.places, request["answers"])
 
@@ -144,12 +144,14 @@ class Subject:
         """The server scenario, which takes its own time, and everything that was seen."""
         import torch
 
+        from xstilts.graph.worker import peak_memory_bytes
+
         asked, device = self.request["scenarios"], self.request["device"]
         server = _server(self.system, self.request["seed"], asked["server"]) if asked["server"] else None
         cuda = device.startswith("cuda")
         memory = {
             "loaded_bytes": self.record.pop("loaded_bytes"),
-            "peak_bytes": _status_bytes("VmHWM"),
+            "peak_bytes": peak_memory_bytes(),
             # Reserved, not only allocated: what a card must have free, but for the context of the process.
             "device_peak_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
         }
@@ -272,15 +274,6 @@ class _Busy:
         idle = times.idle + getattr(times, "iowait", 0.0)
         doubled = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # Linux counts guests in user, too
         return time.perf_counter(), sum(times) - idle - doubled, own.user + own.system
-
-
-def _status_bytes(field: str) -> int | None:
-    """A field of /proc/self/status in bytes; ``None`` where there is no such file."""
-    try:
-        found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from xstilts.errors import MeasurementError
+from xstilts.graph.process import STDERR_TAIL, THREAD_VARIABLES
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 FIXED = {"TOKENIZERS_PARALLELISM": "true", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # numbers as nvidia-smi's
-STDERR_TAIL = 2000
 
 
 @dataclass(frozen=True)

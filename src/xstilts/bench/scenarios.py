@@ -20,7 +20,6 @@ from xstilts.errors import StudyError
 System: TypeAlias = Callable[[Sequence[int]], None]
 """Answers the samples with these numbers as one batch, and returns when all answers are there."""
 
-MLPERF_SECONDS = 600.0
 SAMPLE_STREAM, ARRIVAL_STREAM = 0, 1  # one seed of the user, two independent streams
 _CHUNK = 1024
 
@@ -51,21 +50,6 @@ class WarmUp:
     first_call_s: float
     calls: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Compliance:
-    """Whether a measurement lasted as long as MLPerf asks; if not, ``reason`` says by how much."""
-
-    compliant: bool
-    reason: str
-
-
-def compliance(seconds: float) -> Compliance:
-    """Judge the duration of one measurement, the only rule of MLPerf looked at here: 600 s in every scenario."""
-    if seconds >= MLPERF_SECONDS:
-        return Compliance(True, "")
-    return Compliance(False, f"ran for {seconds:.3g} s, MLPerf asks for {MLPERF_SECONDS:.0f} s")
 
 
 def draw_samples(num_samples: int, seed: int) -> Iterator[int]:

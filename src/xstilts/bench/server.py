@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 from xstilts.bench.clock import Clock
 from xstilts.bench.scenarios import (
     ARRIVAL_STREAM,
-    Compliance,
     Query,
     System,
     check_positive,
-    compliance,
     draw_samples,
 )
 from xstilts.errors import StudyError
@@ -72,14 +70,8 @@ class ServerRun:
         """From the start of the schedule to the last answer."""
         return self.queries[-1].done_s
 
-    @property
-    def compliance(self) -> Compliance:
-        """Whether it lasted as long as MLPerf asks."""
-        return compliance(self.seconds)
-
     def record(self) -> dict[str, Any]:
         """The trial as JSON, with every latency."""
-        duration = self.compliance
         return {
             "rate_per_s": self.rate_per_s,
             "queries": len(self.queries),
@@ -89,8 +81,6 @@ class ServerRun:
             "needed": self.needed,
             "valid": self.valid,
             "seconds": self.seconds,
-            "compliant": duration.compliant,
-            "reason": duration.reason,
             "latencies_s": [query.latency_s for query in self.queries],
         }
 

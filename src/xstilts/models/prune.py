@@ -56,6 +56,14 @@ def keep_layers(source: Path, layers: Sequence[int], out: Path) -> dict[str, Any
             where=str(source),
             hint="layers can be dropped from families whose weights are named layer.N or layers.N",
         )
+    if "layer_types" in config:
+        config["layer_types"] = [config["layer_types"][layer - 1] for layer in layers]
+    elif "global_attn_every_n_layers" in config:
+        raise ModelError(
+            "every n-th layer of this model attends globally, and its configuration does not say which",
+            where=str(source),
+            hint="save it with a newer transformers, which writes layer_types",
+        )
     out.mkdir(parents=True)
     save_file(weights, out / WEIGHTS, metadata={"format": "pt"})
     (out / "config.json").write_text(json.dumps({**config, field: len(layers)}, indent=2) + "\n", encoding="utf-8")

@@ -244,14 +244,7 @@ def _evidence(of: Candidate) -> dict[str, Any]:
             "training_tokens": of.training.tokens,
         }
     if speed is not None:
-        found |= {
-            "seconds_per_1000": speed.seconds_per_1000,
-            "p50_s": speed.p50,
-            "p90_s": speed.p90 and speed.p90.estimate,
-            "p99_s": speed.p99 and speed.p99.estimate,
-            "queries": len(speed.latencies),
-            "memory_bytes": speed.memory_bytes,
-        }
+        found |= speed.summary()
     return found
 
 

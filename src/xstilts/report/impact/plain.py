@@ -89,14 +89,9 @@ def _system(of: Answers, standing: Standing) -> dict[str, Any]:
     if speed is not None:
         costs = {language: speed.cost(language) for language in speed.languages}
         found |= {
-            "seconds_per_1000": speed.seconds_per_1000,
+            **speed.summary(),
             "sequences_per_second": speed.sequences_per_second,
             "tokens_per_second": speed.tokens_per_second,
-            "p50_s": speed.p50,
-            "p90_s": speed.p90 and speed.p90.estimate,
-            "p99_s": speed.p99 and speed.p99.estimate,
-            "queries": len(speed.latencies),
-            "memory_bytes": speed.memory_bytes,
             "peak_share": speed.peak_share,
             "startup_s": dict(speed.startup),
             "languages": {language: asdict(cost) for language, cost in costs.items() if cost is not None},

@@ -1,7 +1,7 @@
 """What a measured system costs, and how its time compares with another's: derived from the runs, each value in one way.
 
-The time of a run offline is the sum over languages of the mean seconds of a pass; its latency is the median of all its
-queries. A system's value is the geometric mean over its runs. Comparisons are of logs, paired within blocks.
+A cost offline is the sum over languages of the mean seconds of a pass, the geometric mean over runs. Comparisons are of logs,
+paired within blocks: of the median pass over all languages, and of the median of all queries.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from xstilts.report.impact.measured import Measured, Run, System
 from xstilts.statistics.equivalence import Comparison, compare
@@ -144,6 +145,17 @@ class Speed:
     def startup(self) -> Mapping[str, float]:
         """Median over runs of each part of a start, in seconds: import, load, first call, warm-up."""
         return {part: statistics.median(run.startup[part] for run in self.runs) for part in self.runs[0].startup}
+
+    def summary(self) -> dict[str, Any]:
+        """The cost in six numbers, as plain data: seconds and bytes; ``None`` where a scenario was not run."""
+        return {
+            "seconds_per_1000": self.seconds_per_1000,
+            "p50_s": self.p50,
+            "p90_s": self.p90 and self.p90.estimate,
+            "p99_s": self.p99 and self.p99.estimate,
+            "queries": len(self.latencies),
+            "memory_bytes": self.memory_bytes,
+        }
 
     @property
     def largest_rates(self) -> list[float]:
