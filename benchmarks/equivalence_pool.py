@@ -4,8 +4,8 @@
 
 The pool is a store in which benchmarks/equivalence.yaml was run, or a file of runs, one fresh process a line, as a
 measurement writes its ``runs.jsonl``: a system, its control (A again) and its sabotaged twin (A +5 %) in blocks: three
-processes that take turns, or each system twice, there and back. The unit of evidence is the block: the mean log time of a
-system's runs minus that of A's.
+processes that take turns, or each system twice, there and back. The unit of evidence is the block: one log ratio of a
+system's time to A's, from the same pieces of work (``xstilts.statistics.paired``).
 Studies are drawn from the pool's blocks. A design counts when A-A is declared equivalent and +5 % is declared slower, by
 each metric in at least nine studies of ten. Writes OUT.md and OUT.json.
 """
@@ -30,6 +30,7 @@ from scipy.stats import chi2
 from xstilts.errors import DataError
 from xstilts.graph.store import Store
 from xstilts.statistics.equivalence import compare, interval
+from xstilts.statistics.paired import Timed, mean_log_ratio
 from xstilts.statistics.percentiles import percentile
 from xstilts.statistics.power import design, inside, simulated
 
@@ -57,7 +58,7 @@ def read(path: Path) -> list[Row]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             run = json.loads(line)
-            log_times(run)
+            log_times(run), [_timed(run[metric] or {}) for metric in METRICS]
             runs.append({**run, "block": int(run["block"]), "position": int(run["position"])})
         except (ValueError, KeyError, TypeError, AttributeError, statistics.StatisticsError) as error:
             what = f"no run of a pool: {type(error).__name__}: {error}"
@@ -100,12 +101,20 @@ def blocks(runs: Sequence[Row]) -> list[list[Row]]:
 
 
 def differences(pool: Sequence[Sequence[Row]], metric: str, system: str) -> list[float]:
-    """One number a block: the mean log time of ``system`` minus that of A."""
+    """One number a block: the log ratio of ``system``'s time to A's."""
 
-    def value(block: Sequence[Row], name: str) -> float:
-        return statistics.fmean(log_times(run)[metric] for run in block if run["system"] == name)
+    def pieces(block: Sequence[Row], name: str) -> list[dict[str, Timed]]:
+        return [_timed(run[metric]) for run in block if run["system"] == name]
 
-    return [value(block, system) - value(block, REFERENCE) for block in pool]
+    found = (mean_log_ratio(pieces(block, system), pieces(block, REFERENCE)) for block in pool)
+    return [ratio for ratio in found if ratio is not None]
+
+
+def _timed(said: Mapping[str, Row]) -> dict[str, Timed]:
+    return {
+        language: Timed(tuple(of["seconds"] if "seconds" in of else of["latencies_s"]), tuple(of["turns"]))
+        for language, of in said.items()
+    }
 
 
 def described(values: Sequence[float]) -> Row:

@@ -147,10 +147,12 @@ def test_everything_is_recorded(planned: Plan, finished: dict[str, Path], tmp_pa
         passes = [len(found["seconds"]) for found in record["offline"].values()]
         assert min(passes) >= 8, "a pass at least in every slice"
         for found in record["offline"].values():
-            assert len(found["seconds"]) == len(found["encode_s"]) == len(found["decode_s"])
+            assert len(found["seconds"]) == len(found["encode_s"]) == len(found["decode_s"]) == len(found["turns"])
+            assert sorted(set(found["turns"])) == list(range(8)), "systems are compared turn by turn"
             for whole, *parts in zip(found["seconds"], found["encode_s"], found["decode_s"], strict=True):
                 assert 0 < sum(parts) < whole
         assert sum(len(found["latencies_s"]) for found in record["single_stream"].values()) >= 5
+        assert all(len(found["latencies_s"]) == len(found["turns"]) for found in record["single_stream"].values())
         assert record["memory"]["peak_bytes"] >= record["memory"]["loaded_bytes"] > 0
         assert 0 <= record["other_cpu_share"] <= 1
         assert min(record["startup"].values()) >= 0

@@ -250,12 +250,15 @@ def _run(block: int, name: str, of: dict[str, Any], change: Change) -> dict[str,
         "offline": {
             code: {
                 "seconds": [0.9 * share[code] * seconds, 1.1 * share[code] * seconds],
+                "turns": [0, 1],
                 "encode_s": [0.1 * share[code] * seconds] * 2,
                 "decode_s": [0.02 * share[code] * seconds] * 2,
             }
             for code in languages
         },
-        "single_stream": {code: {"latencies_s": [seconds / 100] * QUERIES} for code in languages},
+        "single_stream": {
+            code: {"latencies_s": [seconds / 100] * QUERIES, "turns": [0] * QUERIES} for code in languages
+        },
         "server": None,
         "memory": {"peak_bytes": int(of["pass_s"] * GIB / 5), "loaded_bytes": 1, "device_peak_bytes": None},
         "load_average": 1.0,

@@ -33,12 +33,12 @@ def run(block: int, position: int, system: str, factor: float) -> Row:
         "position": position,
         "system": system,
         "offline": {
-            "en": {"seconds": [0.9 * factor, 1.1 * factor], "encode_s": [0.0, 0.0], "decode_s": [0.0, 0.0]},
-            "de": {"seconds": [2.0 * factor, 2.0 * factor], "encode_s": [0.0, 0.0], "decode_s": [0.0, 0.0]},
+            "en": {"seconds": [0.9 * factor, 1.1 * factor], "turns": [0, 1]},
+            "de": {"seconds": [2.0 * factor, 2.0 * factor], "turns": [0, 1]},
         },
         "single_stream": {
-            "en": {"latencies_s": [0.01 * factor, 0.02 * factor]},
-            "de": {"latencies_s": [0.5 * factor]},
+            "en": {"latencies_s": [0.01 * factor, 0.02 * factor], "turns": [0, 0]},
+            "de": {"latencies_s": [0.5 * factor], "turns": [1]},
         },
         "server": None,
         "other_cpu_share": 0.01,
@@ -102,7 +102,7 @@ def test_both_metrics_must_reach_it() -> None:
     runs = pool(0.003)
     noise = np.random.default_rng(2).normal(0, 0.2, len(runs))
     for of, more in zip(runs, noise, strict=True):
-        of["single_stream"] = {"en": {"latencies_s": [0.02 * math.exp(more)]}}
+        of["single_stream"] = {"en": {"latencies_s": [0.02 * math.exp(more)], "turns": [0]}}
     assert analyse(runs, rounds=200)["chosen"] is None
     offline_only = [{**of, "single_stream": None} for of in runs]
     found = analyse(offline_only, rounds=200)

@@ -85,7 +85,9 @@ class Subject:
         warm = warm_up(self.system, len(self.system.rows), seconds=request["warmup_seconds"], clock=self.clock)
         self.slices = 0
         self.offline: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self.latencies: dict[str, list[float]] = {language: [] for language in self.places}
+        self.latencies: dict[str, dict[str, list[float]]] = {
+            language: {"latencies_s": [], "turns": []} for language in self.places
+        }
         self.record: Json = {
             "startup": {
                 "import_s": imported - started,
@@ -122,6 +124,7 @@ class Subject:
         for at, language in enumerate(seconds):
             phases = self.system.phases[at :: len(seconds)]
             self.offline[language]["seconds"] += seconds[language]
+            self.offline[language]["turns"] += [self.slices] * len(seconds[language])
             self.offline[language]["encode_s"] += [phase.encode_s for phase in phases]
             self.offline[language]["decode_s"] += [phase.decode_s for phase in phases]
 
@@ -138,7 +141,9 @@ class Subject:
         )
         language_of = {sample: language for language, samples in self.places.items() for sample in samples}
         for query in queries:
-            self.latencies[language_of[query.sample]].append(query.latency_s)
+            found = self.latencies[language_of[query.sample]]
+            found["latencies_s"].append(query.latency_s)
+            found["turns"].append(self.slices)
 
     def end(self) -> Json:
         """The server scenario, which takes its own time, and everything that was seen."""
@@ -155,11 +160,10 @@ class Subject:
             # Reserved, not only allocated: what a card must have free, but for the context of the process.
             "device_peak_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
         }
-        stream = {language: {"latencies_s": found} for language, found in self.latencies.items()}
         return {
             **self.record,
             "offline": {language: dict(found) for language, found in self.offline.items()} or None,
-            "single_stream": stream if asked["single_stream"] else None,
+            "single_stream": self.latencies if asked["single_stream"] else None,
             "server": server,
             "memory": memory,
             "device_name": torch.cuda.get_device_name(device) if cuda else None,

@@ -14,6 +14,7 @@ from typing import Any
 from xstilts.errors import MissingNameError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
+from xstilts.statistics.paired import Timed
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ class System:
 
 
 @dataclass(frozen=True)
-class Passes:
+class Passes(Timed):
     """Offline passes over one language: seconds from text to answers, and the part of encoding and decoding in them."""
 
-    seconds: tuple[float, ...]
     encode_s: tuple[float, ...]
     decode_s: tuple[float, ...]
 
@@ -78,7 +78,7 @@ class Run:
     system: str
     startup: Mapping[str, float]
     offline: Mapping[str, Passes] | None
-    latencies: Mapping[str, tuple[float, ...]] | None
+    queries: Mapping[str, Timed] | None
     server: Mapping[str, Any] | None
     peak_bytes: int | None
     device_peak_bytes: int | None
@@ -222,7 +222,7 @@ def _runs(file: Path) -> Iterator[Run]:
                 system=said["system"],
                 startup=said["startup"],
                 offline=offline and {language: _passes(of) for language, of in offline.items()},
-                latencies=stream and {language: tuple(of["latencies_s"]) for language, of in stream.items()},
+                queries=stream and {language: _queries(of) for language, of in stream.items()},
                 server=said["server"],
                 peak_bytes=memory["peak_bytes"],
                 device_peak_bytes=memory["device_peak_bytes"],
@@ -232,4 +232,8 @@ def _runs(file: Path) -> Iterator[Run]:
 
 
 def _passes(said: Mapping[str, Any]) -> Passes:
-    return Passes(tuple(said["seconds"]), tuple(said["encode_s"]), tuple(said["decode_s"]))
+    return Passes(tuple(said["seconds"]), tuple(said["turns"]), tuple(said["encode_s"]), tuple(said["decode_s"]))
+
+
+def _queries(said: Mapping[str, Any]) -> Timed:
+    return Timed(tuple(said["latencies_s"]), tuple(said["turns"]))

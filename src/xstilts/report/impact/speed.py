@@ -1,7 +1,7 @@
 """What a measured system costs, and how its time compares with another's: derived from the runs, each value in one way.
 
-A cost offline is the sum over languages of the mean seconds of a pass, the geometric mean over runs. Comparisons are of logs,
-paired within blocks: of the median pass over all languages, and of the median of all queries.
+A cost offline is the sum over languages of the mean seconds of a pass, the geometric mean over runs. Two systems of one
+model are compared piece by piece of equal work (``xstilts.statistics.paired``), one number for each block.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from xstilts.report.impact.measured import Measured, Run, System
 from xstilts.statistics.equivalence import Comparison, compare
+from xstilts.statistics.paired import Timed, mean_log_ratio
 from xstilts.statistics.percentiles import EarlyStopping, early_stopping, percentile
 
 GIB = 2**30
@@ -193,9 +194,18 @@ def compared(measured: Measured, system: System, metric: str) -> Comparison | No
     """
     if system.of is None:
         return None
-    own, other = (block_logs(measured, name, metric) for name in (system.name, system.of))
-    pairs = [own[block] - other[block] for block in sorted(own.keys() & other.keys())]
+    own, other = (_pieces(measured, name, metric) for name in (system.name, system.of))
+    found = (mean_log_ratio(own[block], other[block]) for block in sorted(own.keys() & other.keys()))
+    pairs = [ratio for ratio in found if ratio is not None]
     return compare(pairs, measured.margin) if len(pairs) > 1 else None
+
+
+def _pieces(measured: Measured, system: str, metric: str) -> dict[int, list[Mapping[str, Timed]]]:
+    """Block -> for each of the system's runs there, in order: language -> its passes or queries."""
+    found: dict[int, list[Mapping[str, Timed]]] = defaultdict(list)
+    for run in measured.runs_of(system):
+        found[run.block].append((run.offline if metric == "offline" else run.queries) or {})
+    return found
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -212,9 +222,9 @@ def _offline(run: Run) -> float | None:
 
 
 def _latency(run: Run) -> float | None:
-    found = _latencies(run, run.latencies or ())
+    found = _latencies(run, run.queries or ())
     return percentile(found, 0.50) if found else None
 
 
 def _latencies(run: Run, languages: Iterable[str]) -> list[float]:
-    return [] if run.latencies is None else [s for language in languages for s in run.latencies[language]]
+    return [] if run.queries is None else [s for language in languages for s in run.queries[language].seconds]
