@@ -21,8 +21,9 @@ from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding, Pretraining, Training
 from xstilts.inputs import base_model, input_file, load_task_files
+from xstilts.kept_features import kept_features
 from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
-from xstilts.task_types import Retrieval, Tagging, TaskType
+from xstilts.task_types import Features, Retrieval, Tagging, TaskType, Tokenizer
 from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
 
@@ -114,6 +115,7 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
     """Train from the parent's or the base model's encoder, export the model and its log."""
     from xstilts.models.export import export
     from xstilts.models.model import Model
+    from xstilts.models.trained_rows import trained_rows
     from xstilts.training import TaskCourse, train
 
     spec = node.spec
@@ -135,16 +137,17 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
         dropout=settings.dropout,
         attention_dropout=settings.attention_dropout,
     )
-    features = encode_in_chunks(task_type, examples, model.tokenizer, encoding)
-    summary = train(
-        model,
-        TaskCourse(task_type, features, settings, spec["seed"]),
-        micro_batch_tokens=resources.micro_batch_tokens,
-        dev=_dev_score(model, task_type, spec, settings, encoding, resources) if "dev" in spec else None,
-        progress=progress,
-        log=out / "training.jsonl",
-        checkpoints=_checkpoints(node, out, resources),
-    )
+    features = _features(task_type, examples, model.tokenizer, encoding, out)
+    with trained_rows(model.encoder, features.input_ids):
+        summary = train(
+            model,
+            TaskCourse(task_type, features, settings, spec["seed"]),
+            micro_batch_tokens=resources.micro_batch_tokens,
+            dev=_dev_score(model, task_type, spec, settings, encoding, resources) if "dev" in spec else None,
+            progress=progress,
+            log=out / "training.jsonl",
+            checkpoints=_checkpoints(node, out, resources),
+        )
     export(model, out / "model", task.name, task_type.name, task_type.head.labels)
     counts = {
         "rows_found": len(found),
@@ -156,6 +159,16 @@ def _train(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
     }
     (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return counts
+
+
+def _features(
+    task_type: TaskType, examples: Sequence[Any], tokenizer: Tokenizer, encoding: Encoding, out: Path
+) -> Features:
+    """Kept in the store for the other trainings on these rows."""
+    cache = Claim.of(out).cache
+    if cache is None:
+        return encode_in_chunks(task_type, examples, tokenizer, encoding)
+    return kept_features(cache / "features", task_type, examples, tokenizer, encoding)
 
 
 def _checkpoints(node: Node, out: Path, resources: Resources) -> Checkpoints:

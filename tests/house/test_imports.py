@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("task_types", "graph", "metrics", "statistics", "measurements"),
     ("data", "study"),
     ("tasks",),
-    ("calibration", "chance", "model_source", "naming", "pocket"),
+    ("calibration", "chance", "kept_features", "model_source", "naming", "pocket"),
     ("inputs",),
     ("rows",),
     ("study_files",),

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.errors import DataError, ModelError
-from xstilts.inference.search import SPARE, Float64, nearest
+from xstilts.inference.directions import Float64
+from xstilts.inference.proposals import SPARE
+from xstilts.inference.search import nearest, nearest_both
 from xstilts.task_types.base import FloatArray
 
 
@@ -103,6 +105,48 @@ def test_independent_of_block_size(
     scores, indices = brute_force(left, right, k)
     np.testing.assert_array_equal(whole.indices, indices)
     np.testing.assert_array_equal(whole.scores, scores)
+
+
+@given(
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.integers(1, 20),
+    st.integers(1, 40),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_both_directions_of_one_product_are_two_searches(
+    queries: int, candidates: int, k: int, block_rows: int, repeats: bool, seed: int
+) -> None:
+    left, right = rows(queries, 12, seed), rows(candidates, 12, seed + 1)
+    if repeats:
+        left, right = (
+            with_repeats(left[:5], queries, seed),
+            with_repeats(np.concatenate([left[:3], right]), candidates, seed),
+        )
+    forward, backward = nearest_both(left, right, k, block_rows=block_rows)
+    for found, alone in (
+        (forward, nearest(left, right, min(k, candidates))),
+        (backward, nearest(right, left, min(k, queries))),
+    ):
+        np.testing.assert_array_equal(found.indices, alone.indices)
+        np.testing.assert_array_equal(found.scores, alone.scores)
+
+
+def test_directions_close_together_are_told_apart_without_the_slow_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As first-token embeddings are: all within a thousandth of each other, far more than float32 loses in a product."""
+    draw = np.random.default_rng(8)
+    base = draw.normal(size=64)
+    left, right = ((base + draw.normal(size=(n, 64)) * 3e-3).astype(np.float32) for n in (50, 300))
+    scores, indices = brute_force(left, right, 4)
+    back_scores, back_indices = brute_force(right, left, 4)
+    monkeypatch.setattr("xstilts.inference.search._search_wide", lambda *_: pytest.fail("the slow search"))
+    forward, backward = nearest_both(left, right, 4, block_rows=64)
+    np.testing.assert_array_equal(forward.indices, indices)
+    np.testing.assert_array_equal(backward.indices, back_indices)
+    np.testing.assert_array_equal(forward.scores, scores)
+    np.testing.assert_array_equal(backward.scores, back_scores)
 
 
 def test_length_of_rows_plays_no_part() -> None:

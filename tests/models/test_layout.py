@@ -24,16 +24,16 @@ def test_runs_hold_every_sequence_once_sorted_by_length(lengths: list[int]) -> N
     owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     layout = arrange(lengths, CPU)
     seen = []
-    for run in layout.runs:
-        block, mask = run.pad(layout.sort(owner), -1), run.mask(CPU)
+    for run, own in zip(layout.runs, layout.split(layout.sort(owner)), strict=True):
+        block, mask = run.spread(own), run.mask(CPU)
         assert block.shape == (run.count, run.longest)
-        for row in block:
-            real = row[row >= 0]
-            assert len(set(real.tolist())) == 1 and len(real) == lengths[int(real[0])]
-            seen.append(int(real[0]))
-        assert torch.equal(mask if mask is not None else torch.ones_like(block, dtype=torch.bool), block >= 0)
-        assert torch.equal(run.flatten(block), layout.sort(owner)[run.start : run.stop])
-        assert 1 - (run.stop - run.start) / block.numel() < MAX_WASTE
+        real = torch.ones_like(block, dtype=torch.bool) if mask is None else mask
+        for row, there in zip(block, real, strict=True):
+            assert len(set(row.tolist())) == 1 and there.sum() == lengths[int(row[0])]
+            assert there.tolist() == sorted(there.tolist(), reverse=True), "real ones first"
+            seen.append(int(row[0]))
+        assert torch.equal(run.flatten(block), own)
+        assert 1 - run.size / block.numel() < MAX_WASTE
     assert sorted(seen) == list(range(len(lengths)))
     assert [lengths[i] for i in seen] == sorted(lengths)
 
@@ -47,6 +47,20 @@ def test_positions_count_from_zero_in_every_sequence(lengths: list[int]) -> None
 def test_sorted_sequences_of_one_length_need_no_copies() -> None:
     layout = arrange([4, 4, 4], CPU)
     assert layout.order is None and len(layout.runs) == 1 and layout.runs[0].places is None
+
+
+@given(lengths_of_a_batch)
+def test_the_gradient_of_a_block_whose_copies_are_masked_is_that_of_its_rows(lengths: list[int]) -> None:
+    layout = arrange(lengths, CPU)
+    rows = torch.randn(sum(lengths), 2, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn_like(rows)
+    total = torch.zeros((), dtype=torch.float64)
+    for run, own, of_run in zip(layout.runs, layout.split(rows), layout.split(weights), strict=True):
+        block, mask = run.spread(own), run.mask(CPU)
+        spread = run.spread(of_run) if mask is None else run.spread(of_run) * mask[..., None]
+        total = total + (block.square() * spread).sum()
+    (ours,) = torch.autograd.grad(total, rows)
+    torch.testing.assert_close(ours, 2 * rows.detach() * weights)
 
 
 def test_gradient_of_select_equals_indexing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from tiny_models import make_batch, padded_inputs, tiny
+from tiny_models import PACKED, PADDED, make_batch, padded_inputs, tiny
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -26,6 +26,43 @@ def test_logits_read_only_the_positions_asked_for() -> None:
     logits = model.logits(batch)
     assert seen == [torch.Size([10, 32])] and logits.shape == (10, 4)
     torch.testing.assert_close(logits, model.head.output(model.hidden(batch))[batch.read])
+
+
+@pytest.mark.parametrize("family", [*PACKED, *PADDED])
+@pytest.mark.parametrize("lengths", [(7,), (3, 9, 3, 1, 30), (5, 5, 5)])
+def test_reading_some_positions_equals_computing_all(family: str, lengths: tuple[int, ...]) -> None:
+    encoder, batch = load_encoder(tiny(family)), make_batch(lengths, read="some")
+    torch.testing.assert_close(encoder.read(batch), encoder(batch)[batch.read], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_the_gradients_of_reading_some_positions_are_those_of_computing_all(family: str) -> None:
+    encoder, batch = load_encoder(tiny(family)).train(), make_batch((3, 9, 3, 12), read="some")
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+    def gradients(some: bool) -> dict[str, torch.Tensor]:
+        encoder.zero_grad()
+        states = encoder.read(batch) if some else encoder(batch)[batch.read]
+        (states * torch.linspace(-1, 1, states.numel()).reshape(states.shape)).sum().backward()
+        return {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
+
+    found, expected = gradients(True), gradients(False)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_last_layer_goes_on_with_what_is_read_alone() -> None:
+    encoder, batch = load_encoder(tiny("xlm-roberta")), make_batch((6, 3, 9))
+    sizes = {}
+    for number, layer in enumerate(encoder.transformer.encoder.layer):
+        layer.intermediate.register_forward_pre_hook(lambda _, args, n=number: sizes.update({n: args[0].shape[1]}))
+    encoder.read(batch)
+    assert sizes == {0: 18, 1: 3}
+    encoder(batch)
+    assert sizes == {0: 18, 1: 18}, "nothing stays behind"
 
 
 def test_pooled_head_is_dense_tanh_linear() -> None:

@@ -94,5 +94,10 @@ class System:
             "examples": len(samples),
             "sequences": features.num_sequences,
             "tokens": len(features.input_ids),
-            "flops": forward_flops(self.model.encoder, features.lengths.tolist(), up_to=self.layer),
+            "flops": forward_flops(
+                self.model.encoder,
+                features.lengths.tolist(),
+                up_to=self.layer,
+                reads=len(features.read) if self.layer is None else None,
+            ),
         }

@@ -12,6 +12,7 @@ from xstilts.errors import StoreError
 
 OWNER = "owner.json"
 CHECKPOINTS = "checkpoints"
+CACHE = "cache"
 
 
 @contextmanager
@@ -44,6 +45,11 @@ class Claim:
     def checkpoints(self) -> Path:
         """Where a training keeps its state: the next attempt finds it, a finished node does not have it."""
         return self.folder / CHECKPOINTS
+
+    @property
+    def cache(self) -> Path | None:
+        """What nodes of the store share and anybody may remove; ``None`` outside a store."""
+        return self.folder.parent.parent / CACHE if self.owner else None
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -6,7 +6,7 @@
     failed/KEY.json      the last failure of a node
     studies/NAME.json    what was planned: the nodes of the graph and the caller's own ``cells``
     studies/replaced/    NAME.DIGEST.json: what another study of that name planned before
-    cache/digests.json   digests of input files
+    cache/digests.json   digests of input files; beside it what trainings share (``xstilts.kept_features``)
 
 Several drivers may use one store at once: claiming a node is done under a lock, finishing one is a rename.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.errors import MissingNameError, StoreError, TrainingError
-from xstilts.graph.claim import CHECKPOINTS, OWNER, locked
+from xstilts.graph.claim import CACHE, CHECKPOINTS, OWNER, locked
 from xstilts.graph.digests import Digests
 from xstilts.graph.disk import (
     as_text,
@@ -64,7 +64,7 @@ class Store:
     @cached_property
     def digests(self) -> Digests:
         """The remembered digests of input files."""
-        return Digests(self.root / "cache" / "digests.json")
+        return Digests(self.root / CACHE / "digests.json")
 
     # Finished nodes
 

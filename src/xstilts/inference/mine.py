@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from xstilts.inference.directions import Float64
 from xstilts.inference.embed import Embeddings
-from xstilts.inference.search import BLOCK_ROWS, Float64, Neighbours, nearest
+from xstilts.inference.search import BLOCK_ROWS, Neighbours, nearest_both
 from xstilts.task_types import Bitext
 from xstilts.task_types.base import FloatArray, IntArray
 
@@ -46,8 +47,7 @@ def mine(
     A side with fewer than ``neighbours`` rows gives all it has. Equal margins are taken in the order of the query, then
     of the candidate. A margin must be finite and above 0, as in XTREME.
     """
-    forward = nearest(queries, candidates, min(neighbours, len(candidates)), block_rows=block_rows, device=device)
-    backward = nearest(candidates, queries, min(neighbours, len(queries)), block_rows=block_rows, device=device)
+    forward, backward = nearest_both(queries, candidates, neighbours, block_rows=block_rows, device=device)
     around_query, around_candidate = forward.scores.mean(axis=1), backward.scores.mean(axis=1)
     found, found_margin = _best(forward, around_query, around_candidate)
     finds, finds_margin = _best(backward, around_candidate, around_query)

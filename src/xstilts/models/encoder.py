@@ -1,6 +1,7 @@
 """An encoder over flat batches: packed for verified families, padded for every other ``AutoModel``, one interface.
 
-Shape legend: T tokens of all sequences end to end; H hidden size; n sequences of a run; L its longest length.
+Shape legend: T tokens of all sequences end to end; H hidden size; n sequences of a run; L its longest length; R positions
+read.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ class Encoder(nn.Module):
         return int(limit) if limit and limit > 0 else None
 
     @property
+    def padding_id(self) -> int:
+        """What fills a padded block; never attended to."""
+        return getattr(self.config, "pad_token_id", None) or 0
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         device: torch.device = next(self.transformer.parameters()).device
@@ -84,6 +90,21 @@ class Encoder(nn.Module):
             ModelError: a sequence is empty or longer than ``max_length``, or the transformer inside was changed.
         """
         return self._execute(batch, self._last, self.num_layers)[0]
+
+    def read(self, batch: Batch) -> Tensor:
+        """The last hidden states at ``batch.read``, R x H float32.
+
+        What the last layer does after its attention, three quarters of its work, is done at these positions only (packed
+        families; others compute all and pick).
+        """
+        if self.execution.kind == "padded" or self._stack is None:
+            states: Tensor = self(batch)
+            return states[batch.read]
+        self._check(batch)
+        layout = arrange(batch.lengths, batch.input_ids.device)
+        with self._autocast(batch), _only_rows(self._stack[-1], layout.sorted_places(batch.read)):
+            (states,) = self._packed(batch, layout, self._last, self.num_layers)
+        return states.float()
 
     def layers(self, batch: Batch, *, up_to: int | None = None) -> States:
         """The embeddings' output, then each layer's, every one T x H float32.
@@ -114,12 +135,15 @@ class Encoder(nn.Module):
     def _execute(self, batch: Batch, call: Callable[..., States], num_layers: int) -> States:
         self._check(batch)
         layout = arrange(batch.lengths, batch.input_ids.device)
-        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self._autocast(batch):
             if self.execution.kind == "packed":
                 states = self._packed(batch, layout, call, num_layers)
             else:
                 states = self._padded(batch, layout, call)
         return [layout.restore(state).float() for state in states]
+
+    def _autocast(self, batch: Batch) -> torch.autocast:
+        return torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _packed(self, batch: Batch, layout: Layout, call: Callable[..., States], num_layers: int) -> States:
         if self.config._attn_implementation != NAME:
@@ -141,14 +165,14 @@ class Encoder(nn.Module):
     def _padded(self, batch: Batch, layout: Layout, call: Callable[..., States]) -> States:
         """One padded forward pass for each run of near lengths."""
         ids, types = layout.sort(batch.input_ids), layout.sort(self._types(batch))
-        pad = getattr(self.config, "pad_token_id", None) or 0
         parts: list[States] = []
-        for run in layout.runs:
-            block = run.pad(ids, pad)
-            mask = run.mask(ids.device)
+        for run, own_ids, own_types in zip(layout.runs, layout.split(ids), layout.split(types), strict=True):
+            block, mask = run.spread(own_ids), run.mask(ids.device)
+            if mask is not None:
+                block = block.masked_fill(~mask, self.padding_id)
             inputs = {"attention_mask": torch.ones_like(block) if mask is None else mask.to(block.dtype)}
             if self._takes_types:
-                inputs["token_type_ids"] = run.pad(types)
+                inputs["token_type_ids"] = run.spread(own_types)
             parts.append([run.flatten(state) for state in call(input_ids=block, **inputs)])
         return [torch.cat(states) for states in zip(*parts, strict=True)]
 
@@ -194,6 +218,23 @@ class Encoder(nn.Module):
             last = self._last(**inputs)
             states[:] = [*states, *last] if all_of_them else last
         return states
+
+
+@contextmanager
+def _only_rows(layer: nn.Module, rows: Tensor) -> Iterator[None]:
+    """Within, the layer goes on with ``rows`` of its 1 x T tokens once they have attended to each other.
+
+    All that follows looks at one token at a time: the output projection with its residual, the feed-forward part, norms.
+    """
+
+    def pick(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(states.index_select(1, rows) for states in args)  # what was attended to, and the layer's input
+
+    hook = layer.get_submodule("attention.output").register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

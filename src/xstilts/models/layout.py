@@ -42,22 +42,41 @@ def select(rows: Tensor, index: Tensor) -> Tensor:
     return selected
 
 
+class _Spread(torch.autograd.Function):
+    """Rows at ``sources``, some of them more than once; ``places`` is where each row stands first.
+
+    Nothing flows back to the copies: a block is made without being filled first, and taken apart again by one selection.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, sources: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return rows.index_select(0, sources)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradients[0].index_select(0, places), None, None
+
+
 @dataclass(frozen=True)
 class Run:
     """Neighbouring sequences of the sorted row that share a block of n x L positions."""
 
-    start: int  # first token in the sorted row
-    stop: int
+    size: int  # m: its tokens
     count: int  # n
     longest: int  # L
     places: Tensor | None  # m: where its tokens stand in the n * L block; None when no position is padding
+    sources: Tensor | None  # n * L: which of its tokens stands there; behind its end a sequence repeats its last one
 
-    def pad(self, rows: Tensor, fill: float = 0) -> Tensor:
-        """The run's part of the sorted row (T x ...) as a block n x L x ... ."""
-        rows = rows[self.start : self.stop]
-        if self.places is not None:
-            empty = rows.new_full((self.count * self.longest, *rows.shape[1:]), fill)
-            rows = empty.index_copy(0, self.places, rows)
+    def spread(self, rows: Tensor) -> Tensor:
+        """The run's tokens (m x ...) as a block n x L x ... .
+
+        What stands behind the end of a sequence repeats its last token: it must be masked where it is read and dropped where
+        it is written, and no gradient comes back from there.
+        """
+        if self.sources is not None:
+            rows = _Spread.apply(rows, self.sources, self.places)  # type: ignore[no-untyped-call]
         return rows.reshape(self.count, self.longest, *rows.shape[1:])
 
     def flatten(self, block: Tensor) -> Tensor:
@@ -82,9 +101,17 @@ class Layout:
     order: Tensor | None  # T: which token of the batch stands where in the sorted row; None when already sorted
     inverse: Tensor | None
 
+    def split(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows of the sorted row, run by run."""
+        return torch.split(rows, [run.size for run in self.runs])
+
     def sort(self, rows: Tensor) -> Tensor:
         """Rows in the batch's order to rows sorted by length."""
         return rows if self.order is None else rows.index_select(0, self.order)
+
+    def sorted_places(self, tokens: Tensor) -> Tensor:
+        """Where tokens of the batch, given by their numbers, stand in the sorted row."""
+        return tokens if self.inverse is None else self.inverse[tokens]
 
     def restore(self, rows: Tensor) -> Tensor:
         """Rows sorted by length to rows in the batch's order."""
@@ -130,9 +157,11 @@ def _neighbours(ordered: list[int]) -> list[tuple[int, int]]:
 
 def _run(ordered: NDArray[np.int64], first: int, last: int, device: torch.device) -> Run:
     lengths = ordered[first:last]
-    longest, count, start = int(lengths[-1]), last - first, int(ordered[:first].sum())
-    places = None
-    if int(lengths[0]) != longest:
-        block_starts = np.repeat(np.arange(count) * longest, lengths)
-        places = torch.from_numpy(_counting(lengths) + block_starts).to(device)
-    return Run(start, start + int(lengths.sum()), count, longest, places)
+    longest, count, size = int(lengths[-1]), last - first, int(lengths.sum())
+    if int(lengths[0]) == longest:
+        return Run(size, count, longest, None, None)
+    block_starts = np.repeat(np.arange(count) * longest, lengths)
+    places = _counting(lengths) + block_starts
+    starts = np.cumsum(lengths) - lengths
+    sources = (starts[:, None] + np.minimum(np.arange(longest), lengths[:, None] - 1)).reshape(-1)
+    return Run(size, count, longest, torch.from_numpy(places).to(device), torch.from_numpy(sources).to(device))

@@ -120,7 +120,7 @@ class Model(nn.Module):
         """What the head says at ``batch.read``: R x C float32. Nothing is computed for positions nobody reads."""
         if self.head is None:
             raise ModelError("this model has no head: it embeds, it does not classify", where=str(self.source))
-        read = self.hidden(batch)[batch.read]
+        read = self.encoder.read(batch)
         with torch.autocast(read.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits: Tensor = self.head(read)
         return logits.float()

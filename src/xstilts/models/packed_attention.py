@@ -17,6 +17,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from transformers.modeling_utils import AttentionInterface
 
 from xstilts.errors import ModelError
+from xstilts.models.dropped_attention import dropped_attention
 from xstilts.models.layout import Layout
 
 NAME = "xstilts_packed"
@@ -64,11 +65,14 @@ def packed_attention(
             hint="call xstilts.models.encoder.Encoder, not the transformers model inside it",
         )
     packing.calls += 1
-    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+    parts = (packing.layout.split(tensor[0].transpose(0, 1)) for tensor in (query, key, value))
     outputs = []
-    for run, mask in zip(packing.layout.runs, packing.masks, strict=True):
-        q, k, v = (run.pad(tensor).transpose(1, 2) for tensor in rows)
-        attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    for run, mask, *of_run in zip(packing.layout.runs, packing.masks, *parts, strict=True):
+        q, k, v = (run.spread(rows).transpose(1, 2) for rows in of_run)
+        if dropout > 0 and query.device.type == "cpu":
+            attended = dropped_attention(q, k, v, mask, dropout, q.shape[-1] ** -0.5 if scaling is None else scaling)
+        else:
+            attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
         outputs.append(run.flatten(attended.transpose(1, 2)))
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return whole.unsqueeze(0), None

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from xstilts.errors import TrainingError
 from xstilts.models.model import Model
@@ -175,9 +175,11 @@ def _update(model: Model, course: Course, state: TrainingState, micro_batch_toke
         losses.append(loss.detach())
         rows.append(micro_batch.rows)
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    norm = clip_grad_norm_(parameters, settings.clip_norm)
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
     *part_losses, gradient_norm = torch.stack([*losses, norm.to(losses[0])]).tolist()  # the step's only wait
     _check_finite(state.step, rate, part_losses, gradient_norm, rows)
+    if gradient_norm > settings.clip_norm:
+        clip_grads_with_norm_(parameters, settings.clip_norm, norm)
     state.optimizer.step()
     state.step += 1
     state.loss = math.fsum(part_losses)
