@@ -2,8 +2,8 @@
 
     python -m benchmarks.equivalence_pool POOL --out benchmarks/results/DATE-equivalence [--intro FILE]
 
-The pool is a store in which benchmarks/equivalence.yaml was run, or a file of runs, one fresh process a line, as a
-measurement writes its ``runs.jsonl``: a system, its control (A again) and its sabotaged twin (A +5 %) in blocks: three
+The pool is a store in which benchmarks/equivalence.yaml was run, or a file of runs (a .gz too), one fresh process a line, as
+a measurement writes its ``runs.jsonl``: a system, its control (A again) and its sabotaged twin (A +5 %) in blocks: three
 processes that take turns, or each system twice, there and back. The unit of evidence is the block: one log ratio of a
 system's time to A's, from the same pieces of work (``xstilts.statistics.paired``).
 Studies are drawn from the pool's blocks. A design counts when A-A is declared equivalent and +5 % is declared slower, by
@@ -13,6 +13,7 @@ each metric in at least nine studies of ten. Writes OUT.md and OUT.json.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import math
 import statistics
@@ -54,8 +55,9 @@ def read(path: Path) -> list[Row]:
         store = Store(path)
         (measured,) = store.studies()[STUDY]["measurements"]
         path = store.path(measured["key"]) / "runs.jsonl"
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     runs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
         try:
             run = json.loads(line)
             log_times(run), [_timed(run[metric] or {}) for metric in METRICS]
