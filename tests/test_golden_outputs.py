@@ -63,15 +63,18 @@ def names_of(found: Any) -> Any:
 
 def shown(kind: str, out: Path) -> Any:
     """What is kept of a node's output."""
-    if kind in ("train", "pretrain"):
+    if kind in ("train", "mix", "pretrain"):
         names = ("step", "epoch", "loss", "gradient_norm")
         counts = json.loads((out / "training.json").read_text())
         log = [
             {n: row[n] for n in names} | {"micro_rate": row["learning_rate"] * 1e6}
             for row in read_rows(out / "training.jsonl")
+            if "loss" in row
         ]
         kept = {
-            n: counts[n] for n in ("rows_trained_on", "vocabulary", "parameters", "lines", "encoding") if n in counts
+            n: counts[n]
+            for n in ("rows_trained_on", "tasks", "vocabulary", "parameters", "lines", "encoding")
+            if n in counts
         }
         return {**kept, "log": log}
     if kind == "prune":
@@ -106,15 +109,23 @@ def module_patch() -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory, module_patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Kind -> what is kept of the first node of it: a model made from scratch, one of fewer layers, PAWS-X trained,
-    predicted, scored and measured, and BUCC mined in German."""
-    raw = tiny_study(arms={"none": {}}, targets=["pawsx", "bucc2018"], splits=["dev"], languages=["de"])
+    predicted, scored and measured, two intermediate tasks trained together, and BUCC mined in German."""
+    arms = {"none": {}, "two": {"intermediate": ["mnli", "squad_v2"]}}
+    raw = tiny_study(arms=arms, targets=["pawsx", "bucc2018"], splits=["dev"], languages=["de"])
     shape = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 24, "vocabulary": 90}
     training = {"max_steps": 2, "batch_size": 6, "selection": "last"}
     raw["models"]["scratch"] = {"pretrain": {"languages": ["de", "en"], "model": shape, "training": training}}
     raw["models"]["pruned"] = {**raw["models"]["tiny"], "keep_layers": [2]}
     scenarios = {"offline": {"min_seconds": 0.001}, "single_stream": {"min_seconds": 0.001, "min_queries": 2}}
     raw["measurements"] = {
-        "cost": {"targets": ["pawsx"], "split": "dev", "rows": 3, "blocks": 1, "scenarios": scenarios}
+        "cost": {
+            "targets": ["pawsx"],
+            "arms": ["none"],
+            "split": "dev",
+            "rows": 3,
+            "blocks": 1,
+            "scenarios": scenarios,
+        }
     }
     raw["measurements"]["cost"]["warmup_seconds"] = 0.001
     study = parse_study(raw)

@@ -52,6 +52,33 @@ class Training(Frozen):
     patience: int | None = Field(None, ge=1)
 
 
+class Mixture(Frozen):
+    """How the tasks of a mixture share its steps.
+
+    Args:
+        sampling: by rows (``proportional``), by a power of them (``temperature``), alike (``uniform``) or as said
+            (``fixed``).
+        cap: rows of a task that count at most; ``null`` for all. 2^17 in Phang et al. 2020.
+        temperature: T; shares go with the power 1 / T of the rows.
+        weights: by task, for ``fixed``.
+        repeat: allow rows that are in two of the tasks (MNLI is a part of ANLI+).
+    """
+
+    sampling: Literal["proportional", "temperature", "uniform", "fixed"] = "proportional"
+    cap: int | None = Field(2**17, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    repeat: bool = False
+
+    @model_validator(mode="after")
+    def _weights_where_they_count(self) -> Mixture:
+        if bool(self.weights) != (self.sampling == "fixed"):
+            raise ValueError("weights: given for sampling: fixed, and only there")
+        if self.temperature != 1 and self.sampling != "temperature":
+            raise ValueError("temperature: given for sampling: temperature, and only there")
+        return self
+
+
 class Architecture(Frozen):
     """The shape of an encoder that is made from scratch (XLM-R's, any size)."""
 

@@ -24,22 +24,20 @@ def check_names(study: Study) -> None:
             raise MissingNameError("target task", target, target_names, where="targets")
         _check_labels(load(target))
     for arm, choice in study.arms.items():
-        if choice.intermediate is not None and choice.intermediate not in names():
-            raise MissingNameError(
-                "intermediate task", choice.intermediate, intermediate_names, where=f"arms.{arm}.intermediate"
-            )
-        if choice.intermediate is not None and load(choice.intermediate).trains_on is None:
-            raise StudyError(
-                f"{choice.intermediate} has no training rows, so it cannot be an intermediate task",
-                where=f"arms.{arm}.intermediate",
-            )
+        for task in choice.tasks:
+            where = f"arms.{arm}.intermediate"
+            if task not in names():
+                raise MissingNameError("intermediate task", task, intermediate_names, where=where)
+            if load(task).trains_on is None:
+                raise StudyError(f"{task} has no training rows, so it cannot be an intermediate task", where=where)
     _check_mlqa(study)
     _check_measurements(study)
     by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
     for section, values in by_task.items():
         for key in values if isinstance(values, dict) else ():
-            if key not in (*names(), "intermediate", "target"):
-                raise MissingNameError("task", key, [*names(), "intermediate", "target"], where=section)
+            known = [*names(), "intermediate", "target", *(["mixture"] if section == "training" else [])]
+            if key not in known:
+                raise MissingNameError("task", key, known, where=section)
     for key in study.data.files:
         task, _, rest = key.partition(".")
         if task not in names():

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from xstilts.errors import StudyError, nearest
-from xstilts.hyperparameters import Architecture, Encoding, Frozen, Pretraining, Training
+from xstilts.hyperparameters import Architecture, Encoding, Frozen, Mixture, Pretraining, Training
 from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -64,9 +64,37 @@ class OwnLanguage(Frozen):
 
 
 class Arm(Frozen):
-    """One choice of phase 2: the English intermediate task, or ``null`` for the baseline arm."""
+    """One choice of phase 2: the English intermediate task, several learned together, or ``null`` for the baseline arm.
 
-    intermediate: str | None = None
+    ``mixture`` says how several share the steps.
+    """
+
+    intermediate: str | tuple[str, ...] | None = None
+    mixture: Mixture = Mixture()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The intermediate tasks."""
+        if isinstance(self.intermediate, tuple):
+            return self.intermediate
+        return () if self.intermediate is None else (self.intermediate,)
+
+    @model_validator(mode="after")
+    def _several_are_mixed(self) -> Arm:
+        several = isinstance(self.intermediate, tuple)
+        if several and (len(self.tasks) < 2 or len(set(self.tasks)) != len(self.tasks)):
+            raise ValueError(
+                "intermediate: a list is for two or more different tasks; name a single one without brackets"
+            )
+        if not several and "mixture" in self.model_fields_set:
+            raise ValueError(
+                "mixture: says how several intermediate tasks share the steps, but there is no list of them"
+            )
+        if missing := self.mixture.weights.keys() ^ set(self.tasks) if self.mixture.weights else ():
+            raise ValueError(
+                f"mixture.weights: one for each task of the list, no other; see {', '.join(sorted(missing))}"
+            )
+        return self
 
 
 class Data(Frozen):
@@ -114,7 +142,7 @@ class Study(Frozen):
 
     ``own_languages`` join the languages of every target that has files for them. ``training`` and ``encoding`` override a
     task's defaults. Their keys are a task's name, or ``intermediate`` or ``target`` for all tasks in that role; the task's
-    name wins.
+    name wins. ``training.mixture`` is for the training of several tasks as a whole: steps, learning rate, selection.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -232,7 +260,12 @@ def _fields_at(path: list[str]) -> list[str]:
         "retrieval": RetrievalChoice,
         "measurements": Measurement,
     }
-    inner: dict[str, type[Frozen]] = {"pretrain": Pretraining, "model": Architecture, "training": Training}
+    inner: dict[str, type[Frozen]] = {
+        "pretrain": Pretraining,
+        "model": Architecture,
+        "training": Training,
+        "mixture": Mixture,
+    }
     inner |= {"scenarios": Scenarios, "offline": Offline, "single_stream": SingleStream, "server": Server}
     model: type[Frozen] = sections[path[0]] if path and path[0] in sections else Study
     for name in path[2:]:  # models.NAME.pretrain.training

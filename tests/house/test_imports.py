@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("training", "inference"),
     ("bench",),
+    ("learning",),
     ("execute",),
     ("catalogue", "journey", "own_text"),
     ("cli",),
@@ -40,7 +41,10 @@ NARROW = {  # these see no more than this
     "statistics": {"errors"},
     "report": {"errors", "graph", "metrics", "tasks", "languages", "statistics"},
 }
-HEAVY = {"torch": {"batching", "models", "training", "inference", "bench", "execute"}, "transformers": {"models"}}
+HEAVY = {
+    "torch": {"batching", "models", "training", "inference", "bench", "learning", "execute"},
+    "transformers": {"models"},
+}
 RAY_FILE = "graph/cluster.py"
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -18,6 +18,7 @@ VERSIONS = {
     "pretrain": 3,
     "prune": 1,
     "train": 2,
+    "mix": 1,
     "predict": 2,
     "retrieve": 1,
     "calibrate": 1,

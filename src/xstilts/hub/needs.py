@@ -68,8 +68,8 @@ def texts(study: Study) -> list[Text]:
 def _all(study: Study) -> Iterator[Need]:
     targets = [load(name) for name in study.targets]
     for arm in study.arms.values():
-        if arm.intermediate is not None:
-            yield from _training(study, load(arm.intermediate), "intermediate", targets)
+        for name in arm.tasks:
+            yield from _training(study, load(name), "intermediate", targets)
     for target in targets:
         if target.trains_on is not None:
             yield from _training(study, target, "target", targets)

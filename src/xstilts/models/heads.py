@@ -71,6 +71,27 @@ class MaskedLMHead(nn.Module):
 
 
 AnyHead = PooledHead | TokenHead | MaskedLMHead
+
+
+class HeadSet(nn.ModuleDict):
+    """Heads of several tasks on one encoder, of which one is in use."""
+
+    def __init__(self, heads: Mapping[str, AnyHead]) -> None:
+        super().__init__(heads)
+        self.in_use = next(iter(heads))
+
+    def use(self, name: str) -> None:
+        """Answer with the head of this task from now on."""
+        if name not in self:
+            raise KeyError(name)
+        self.in_use = name
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states R x H to logits R x C of the head in use."""
+        logits: Tensor = self[self.in_use](hidden)
+        return logits
+
+
 MODULES: Mapping[str, set[str]] = {
     "pooled": {"dense", "output"},
     "token": {"output"},

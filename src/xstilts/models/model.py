@@ -5,6 +5,7 @@ Shape legend: T tokens of all sequences end to end; R positions read by the head
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError
 from xstilts.models.description import Description, read_description, read_head
 from xstilts.models.encoder import Encoder
-from xstilts.models.heads import AnyHead, MaskedLMHead, new_head
+from xstilts.models.heads import AnyHead, HeadSet, MaskedLMHead, new_head
 from xstilts.models.loading import load_encoder, load_tokenizer
 from xstilts.models.precision import Precision
 from xstilts.task_types import Head, Tokenizer
@@ -25,8 +26,8 @@ class Model(nn.Module):
 
     Args:
         encoder: gives hidden states; holds the precision.
-        head: reads them at ``batch.read``.
-        head_shape: the shape of ``head``: kind, outputs, labels.
+        head: reads them at ``batch.read``; several, of which one is in use, for tasks that are learned together.
+        head_shape: the shape of ``head``: kind, outputs, labels; ``None`` for none and for several.
         tokenizer: made the sub-words.
         source: the folder it was loaded from; its tokenizer files and config are what ``export`` copies.
         description: what an exported folder says it was trained for; ``None`` for a new head.
@@ -35,7 +36,7 @@ class Model(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        head: AnyHead | None,
+        head: AnyHead | HeadSet | None,
         head_shape: Head | None,
         tokenizer: Tokenizer,
         source: Path,
@@ -44,14 +45,15 @@ class Model(nn.Module):
         super().__init__()
         self.encoder, self.head = encoder, head
         self.head_shape, self.tokenizer, self.source, self.description = head_shape, tokenizer, source, description
-        if isinstance(head, MaskedLMHead):
-            head.tie(encoder.transformer.get_input_embeddings())
+        for each in head.values() if isinstance(head, HeadSet) else [head]:
+            if isinstance(each, MaskedLMHead):
+                each.tie(encoder.transformer.get_input_embeddings())
 
     @classmethod
     def start(
         cls,
         folder: Path | str,
-        head: Head | None,
+        head: Head | Mapping[str, Head] | None,
         seed: int = 0,
         *,
         precision: Precision = "fp32",
@@ -61,11 +63,17 @@ class Model(nn.Module):
     ) -> Model:
         """A new head, drawn with ``seed``, on the encoder of any Hugging Face folder; an old head is dropped.
 
-        ``head=None`` is a model that only embeds. ``dropout`` overrides the encoder's and the head's.
+        ``head=None`` is a model that only embeds, several heads by name one for tasks that are learned together.
+        ``dropout`` overrides the encoder's and the heads'.
         """
         encoder = load_encoder(folder, precision, dropout=dropout, attention_dropout=attention_dropout, device=device)
-        made = None if head is None else new_head(head, encoder.config, seed, dropout=dropout).to(device)
-        return cls(encoder, made, head, load_tokenizer(folder), Path(folder)).eval()
+        made: AnyHead | HeadSet | None = None
+        if isinstance(head, Mapping):
+            made = HeadSet({n: new_head(h, encoder.config, seed, dropout=dropout) for n, h in head.items()}).to(device)
+        elif head is not None:
+            made = new_head(head, encoder.config, seed, dropout=dropout).to(device)
+        shape = None if isinstance(head, Mapping) else head
+        return cls(encoder, made, shape, load_tokenizer(folder), Path(folder)).eval()
 
     @classmethod
     def load(

@@ -1,8 +1,8 @@
 """From a study to its nodes.
 
-[pretrain ->] [prune ->] train (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve -> calibrate
--> score. Measurements follow from all of these. Whatever can change a result is in a spec; what people call things is in
-labels; where files lie is beside the graph.
+[pretrain ->] [prune ->] train or mix (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve ->
+calibrate -> score. Measurements follow from all of these. Whatever can change a result is in a spec; what people call things
+is in labels; where files lie is beside the graph.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import DataError, StudyError
 from xstilts.graph.node import Graph, Node
-from xstilts.hyperparameters import Pretraining
+from xstilts.hyperparameters import Pretraining, Training
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.plan.measured import Answering, Place, measurement_spec
 from xstilts.plan.plan import Cell, Measured, Plan
-from xstilts.study import Study
+from xstilts.study import Arm, Study
 from xstilts.study_files import StudyFiles
 from xstilts.task_types import Retrieval
 from xstilts.tasks import load, outside_digest
@@ -84,7 +85,7 @@ class _Planner:
             start = self._pruned(name, start, model.keep_layers) if model.keep_layers else start
             for arm, choice in self.study.arms.items():
                 for seed in self.study.seeds:
-                    self._arm(name, start, arm, choice.intermediate, seed)
+                    self._arm(name, start, arm, choice, seed)
         measured = tuple(self._measured())
         graph = Graph(self.study.name, tuple(self.nodes.values()))
         where = {m.identity: str(m.folder) for m in models}
@@ -134,7 +135,7 @@ class _Planner:
 
     def _check_lengths(self, name: str, positions: int) -> None:
         """No task may encode longer sequences than a model numbers: found out here, not after the pre-training."""
-        arms = [arm.intermediate for arm in self.study.arms.values() if arm.intermediate]
+        arms = [task for arm in self.study.arms.values() for task in arm.tasks]
         for role, names in (("intermediate", arms), ("target", self.study.targets)):
             for task in map(load, names):
                 length = self.study.encoding_of(task.name, role, task.encoding).max_length
@@ -146,10 +147,13 @@ class _Planner:
                         f"{positions // 4}}}}}, or raise models.{name}.pretrain.model.max_length",
                     )
 
-    def _arm(self, model: str, start: _Start, arm: str, task: str | None, seed: int) -> None:
+    def _arm(self, model: str, start: _Start, arm: str, choice: Arm, seed: int) -> None:
         labels = {"model": model, "arm": arm, "seed": seed}
-        if task is not None:
-            trained = self._train(load(task), "intermediate", start, labels)
+        if choice.tasks:
+            if len(choice.tasks) == 1:
+                trained = self._train(load(choice.tasks[0]), "intermediate", start, labels)
+            else:
+                trained = self._mix(choice, start, labels)
             start = _Start({}, {"model": trained.key}, start.num_layers)
         else:
             labels = {**labels, "seed": None}
@@ -235,25 +239,57 @@ class _Planner:
 
     def _train(self, task: Task, role: str, start: _Start, labels: dict[str, Any]) -> Node:
         """Training of ``task`` from ``start`` (a base model or a parent node), on the rows of the task it trains on."""
-        rows_of, source = load(str(task.trains_on)), self.study.source
-        settings = self.study.training_of(task.name, role, task.training)
-        split = "train"
-        spec: dict[str, Any] = {
-            **start.spec,
-            "task": rows_of.name,
-            "source": source,
-            **self.files.needed(rows_of.name, split, source),
-            "rows": self.study.train_rows_of(task.name, role),
-            "training": settings.model_dump(mode="json"),
-            "encoding": self.study.encoding_of(task.name, role, task.encoding).model_dump(mode="json"),
-            "precision": self.precision,
-            "seed": labels["seed"],
-            "tokenizers": _tokenizers(),
-            "overlap": self.files.overlaps(rows_of.name) if self.study.data.drop_overlap else [],
-        }
-        if settings.selection == "dev":
+        spec = {**start.spec, **self._learned(task, role), "source": self.study.source, **self._trained(labels["seed"])}
+        if spec["training"]["selection"] == "dev":
             spec["dev"] = {"task": task.name, **self.files.dev(task)}
         return self._add("train", spec, start.parents, {**labels, "task": task.name, "role": role})
+
+    def _mix(self, choice: Arm, start: _Start, labels: dict[str, Any]) -> Node:
+        """Training of several tasks that take turns."""
+        whole = self.study.training_of("mixture", "intermediate", Training())
+        parts = {name: self._learned(load(name), "intermediate") for name in choice.tasks}
+        if not choice.mixture.repeat:
+            self._check_repeats(parts, str(labels["arm"]))
+        if whole.selection == "dev":
+            for name, part in parts.items():
+                part["dev"] = {"task": name, **self.files.dev(load(name))}
+        spec = {
+            **start.spec,
+            "parts": parts,
+            "mixture": choice.mixture.model_dump(mode="json"),
+            "training": whole.model_dump(mode="json"),
+            "source": self.study.source,
+            **self._trained(labels["seed"]),
+        }
+        shown = {**labels, "task": "+".join(parts), "role": "intermediate"}
+        return self._add("mix", spec, start.parents, shown)
+
+    def _learned(self, task: Task, role: str) -> dict[str, Any]:
+        """The rows of one task that is learned, and how."""
+        rows_of = load(str(task.trains_on))
+        return {
+            "task": rows_of.name,
+            **self.files.needed(rows_of.name, "train", self.study.source),
+            "rows": self.study.train_rows_of(task.name, role),
+            "training": self.study.training_of(task.name, role, task.training).model_dump(mode="json"),
+            "encoding": self.study.encoding_of(task.name, role, task.encoding).model_dump(mode="json"),
+            "overlap": self.files.overlaps(rows_of.name) if self.study.data.drop_overlap else [],
+        }
+
+    def _trained(self, seed: int) -> dict[str, Any]:
+        return {"precision": self.precision, "seed": seed, "tokenizers": _tokenizers()}
+
+    @staticmethod
+    def _check_repeats(parts: Mapping[str, Mapping[str, Any]], arm: str) -> None:
+        """MNLI is a part of ANLI+: nobody should learn its rows twice without meaning to."""
+        for one, other in combinations(parts, 2):
+            both = _digests(parts[one]) & _digests(parts[other])
+            if both:
+                raise StudyError(
+                    f"{one} and {other} have {len(both)} training file{'s' * (len(both) > 1)} in common",
+                    where=f"arms.{arm}.intermediate",
+                    hint="leave one of them out, or mean it: mixture: {repeat: true}",
+                )
 
     def _score(self, target: Task, split: str, parents: dict[str, str], labels: dict[str, Any], seed: int) -> None:
         cut = self.study.limits.evaluation_rows if target.trains_on is not None else None
@@ -276,12 +312,17 @@ class _Planner:
         }
 
     def _add(self, kind: str, spec: dict[str, Any], parents: dict[str, str], labels: dict[str, Any]) -> Node:
-        used = [spec, spec.get("dev", {}), *spec.get("overlap", ())]
+        parts = [spec, *spec.get("parts", {}).values()]
+        used = [u for part in parts for u in (part, part.get("dev", {}), *part.get("overlap", ()))]
         outside = {u["task"]: digest for u in used if "task" in u and (digest := outside_digest(u["task"]))}
         if outside:
             spec = {**spec, "task_files": outside}
         node = Node(kind, spec, dict(parents), labels)
         return self.nodes.setdefault(node.key, node)
+
+
+def _digests(part: Mapping[str, Any]) -> set[str]:
+    return {file["sha256"] for file in part["files"]}
 
 
 @cache

@@ -19,6 +19,7 @@ from torch import Tensor
 from xstilts.batching import Batch, epoch_order, gather, micro_batches, ranges
 from xstilts.errors import TrainingError
 from xstilts.hyperparameters import Training
+from xstilts.models.model import Model
 from xstilts.task_types import Features, TaskType
 from xstilts.task_types.base import IntArray
 from xstilts.training.loss import num_items, summed_loss, targets_of
@@ -32,11 +33,13 @@ class MicroBatch:
         batch: the sequences.
         targets: the gold of what the model says about them, on the batch's device; its shape is the course's own matter.
         rows: the examples in it, counted from 0: named when the loss is not a number.
+        task: of a mixture, whose examples these are.
     """
 
     batch: Batch
     targets: Tensor
     rows: IntArray
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class Course(Protocol):
     def step(self, number: int, micro_batch_tokens: int, device: torch.device) -> Step:
         """Step ``number`` (from 0), cut into micro-batches of at most so many sub-words on ``device``."""
 
-    def loss(self, logits: Tensor, micro_batch: MicroBatch) -> Tensor:
-        """The loss of what the model said, summed over the micro-batch's items: a float32 scalar."""
+    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
+        """The loss of what the model says, summed over the micro-batch's items: a float32 scalar."""
 
     def evaluates_after(self, done: int) -> bool:
         """Whether dev is looked at after ``done`` steps."""
@@ -166,8 +169,9 @@ class TaskCourse:
             batch, targets_of(self.task_type, self.features, sequences, device), self.features.example[sequences]
         )
 
-    def loss(self, logits: Tensor, micro_batch: MicroBatch) -> Tensor:
+    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
         """The loss of the task's shape."""
+        logits = model.logits(micro_batch.batch)
         return summed_loss(self.task_type, micro_batch.batch, logits, micro_batch.targets)
 
     def evaluates_after(self, done: int) -> bool:

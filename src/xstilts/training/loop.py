@@ -74,7 +74,7 @@ def train(
     """Train ``model`` in place and leave it in evaluation mode with the selected weights.
 
     Args:
-        model: its head says what ``course.loss`` reads.
+        model: ``course.loss`` asks its head.
         course: what to learn, and with which hyper-parameters: with ``selection="dev"`` the weights of the best dev score
             are kept (the earliest of equals) and ``patience`` may stop early, with ``"last"`` those of the last step and
             ``dev`` is not called.
@@ -170,7 +170,7 @@ def _update(model: Model, course: Course, state: TrainingState, micro_batch_toke
     state.optimizer.zero_grad(set_to_none=True)
     losses, rows = [], []
     for micro_batch in step.micro_batches:
-        loss = course.loss(model.logits(micro_batch.batch), micro_batch) / step.items
+        loss = course.loss(model, micro_batch) / step.items
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         rows.append(micro_batch.rows)

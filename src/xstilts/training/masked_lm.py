@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from xstilts.batching import gather, micro_batches, ranges
 from xstilts.batching.masking import Masking, masked
 from xstilts.hyperparameters import Training
+from xstilts.models.model import Model
 from xstilts.task_types import Features
 from xstilts.task_types.base import IntArray
 from xstilts.training.course import MicroBatch, Step, evaluates_after
@@ -92,9 +93,9 @@ class MaskedLMCourse:
         reads = ranges(hidden.read_offsets[part], np.diff(hidden.read_offsets)[part])
         return MicroBatch(gather(hidden, part, device), torch.from_numpy(hidden.targets[reads]).to(device), lines[part])
 
-    def loss(self, logits: Tensor, micro_batch: MicroBatch) -> Tensor:
+    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
         """Cross-entropy of the hidden sub-words, summed."""
-        return cross_entropy(logits.float(), micro_batch.targets, reduction="sum")
+        return cross_entropy(model.logits(micro_batch.batch), micro_batch.targets, reduction="sum")
 
     def evaluates_after(self, done: int) -> bool:
         """As for a task; pre-training keeps the last step, so nothing asks."""

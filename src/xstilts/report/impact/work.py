@@ -85,7 +85,7 @@ def training_of(store: Store, score: Score) -> Training:
     key = store.record(score.predictions)["parents"].get("model")
     while key is not None:
         record = store.record(key)
-        if record["kind"] == "train":
+        if record["kind"] in ("train", "mix"):
             role, attempt = record["labels"]["role"], record["attempt"]
             seconds[role] += attempt["training"]["seconds"]
             tokens[role] += attempt["training"]["tokens"]
