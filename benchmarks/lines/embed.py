@@ -1,0 +1,102 @@
+"""XNLI test rows, from text to mean-pooled vectors, against sentence-transformers.
+
+Both texts of a row are one text here, and each language is encoded by itself, as retrieval does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.peers import best_of, sentence_encoder
+from benchmarks.race import Agreement, Call, Contender, Difference, Race, Ready
+from benchmarks.rows import LANGUAGES, spread
+from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
+from xstilts.hyperparameters import Encoding
+from xstilts.inference.embed import embed
+from xstilts.models.model import Model
+from xstilts.task_types import Retrieval
+from xstilts.task_types.base import FloatArray
+
+ENCODING = Encoding(max_length=128)
+NEAR = 1e-4
+"""Cosine distance that is rounding."""
+OURS, DEFAULT, BEST = "xstilts", "sentence-transformers", "sentence-transformers, best batch"
+
+
+def races(setting: Setting) -> Iterator[Race]:
+    """One race over both languages."""
+    sets = [_texts(setting, language, setting.rows // len(LANGUAGES)) for language in LANGUAGES]
+    lengths = [n for texts in sets for n in setting.encode(Retrieval("nearest"), texts, ENCODING).lengths.tolist()]
+
+    def ours() -> Ready:
+        model = Model.start(setting.model, None)
+        return Ready(lambda: np.concatenate([vectors_of(model, texts, model.num_layers) for texts in sets]))
+
+    def theirs(size: int) -> Call:
+        encode = sentence_encoder(setting.model, ENCODING.max_length)
+        return lambda: np.concatenate([encode(texts, size) for texts in sets])
+
+    def best() -> Ready:
+        encode = sentence_encoder(setting.model, ENCODING.max_length)
+
+        def sized(size: int) -> Call:
+            return lambda: np.concatenate([encode(texts, size) for texts in sets])
+
+        return best_of({f"batch {size}": sized(size) for size in (32, 64, 128)})
+
+    made = {OURS: ours, DEFAULT: lambda: Ready(theirs(32), "batch 32"), BEST: best}
+    flops = setting.flops(lengths)
+    yield Race(
+        name="embed",
+        unit="tokens",
+        contenders={name: Contender(make, sum(lengths), flops) for name, make in made.items()},
+        base=OURS,
+        check=lambda answers: same_vectors(answers, OURS),
+        notes={"rows": len(lengths), "tokens": sum(lengths)},
+    )
+
+
+def _texts(setting: Setting, language: str, count: int) -> list[str]:
+    """Distinct texts: ours embeds equal ones once, so they would not be the same work."""
+    rows = setting.source.pairs("test", language)
+    whole = list(dict.fromkeys(f"{row.first} {row.second}" for row in rows))
+    # By characters: that is what sentence-transformers sorts by, so a pass has the padding of the whole set.
+    chosen = spread([len(text) for text in whole], count, setting.seed)
+    return [whole[i] for i in chosen]
+
+
+def vectors_of(model: Model, texts: Sequence[str], layer: int) -> FloatArray:
+    """Mean-pooled vectors of one layer, in the order of the texts."""
+    with TemporaryDirectory() as out:
+        found = embed(
+            model,
+            texts,
+            ENCODING,
+            layers=[layer],
+            poolings=["mean"],
+            out=Path(out),
+            micro_batch_tokens=MICRO_BATCH_TOKENS,
+        )
+        vectors: FloatArray = found.matrix(layer, "mean")[found.rows]
+        return vectors
+
+
+def same_vectors(answers: Mapping[str, FloatArray], base: str) -> Agreement:
+    """The same direction for every text."""
+    ours, differences, largest = _unit(answers[base]), [], 0.0
+    for name, theirs in answers.items():
+        distances = 1 - (ours * _unit(theirs)).sum(axis=1)
+        largest = max(largest, float(distances.max()))
+        for row in np.flatnonzero(~(distances <= NEAR)):
+            differences.append(Difference(f"text {row}: {name}", float(distances[row])))
+    return Agreement(f"{len(ours)} vectors, largest cosine distance {largest:.1e}", differences, NEAR)
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    wide = vectors.astype(np.float64)
+    unit: FloatArray = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    return unit

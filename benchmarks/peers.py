@@ -1,0 +1,194 @@
+"""The peers, used as somebody who knows them would: evaluation mode, no gradients, SDPA attention, sorted by length."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+
+from benchmarks.race import Call, Ready
+from xstilts.inference.search import Neighbours
+from xstilts.models.loading import quiet
+from xstilts.task_types.base import FloatArray, IntArray
+
+PLAIN: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa", "local_files_only": True}
+"""How every peer's model is loaded."""
+
+
+def best_of(calls: Mapping[str, Call]) -> Ready:
+    """The fastest of some settings: each is called twice, there and back, and its better time counts."""
+    seconds = dict.fromkeys(calls, float("inf"))
+    for name in (*calls, *reversed(list(calls))):
+        start = time.perf_counter()
+        calls[name]()
+        seconds[name] = min(seconds[name], time.perf_counter() - start)
+    chosen = min(seconds, key=lambda name: seconds[name])
+    return Ready(calls[chosen], chosen)
+
+
+def load_pipeline(task: str, folder: Path) -> Any:
+    """A ``transformers`` pipeline on the CPU."""
+    with quiet():
+        return pipeline(
+            task,
+            model=str(folder),
+            tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
+            device="cpu",
+            dtype=torch.float32,
+            model_kwargs={"attn_implementation": "sdpa"},
+        )
+
+
+def piped(pipe: Any, inputs: Sequence[Any], lengths: IntArray, batch_size: int, **options: Any) -> Call:
+    """A pass of a pipeline; with batches, its inputs are sorted by length beforehand."""
+    order = np.arange(len(inputs)) if batch_size == 1 else np.argsort(-lengths, kind="stable")
+    ordered = [inputs[i] for i in order]
+
+    def call() -> list[Any]:
+        answers = pipe(ordered, batch_size=batch_size, **options)
+        return in_order(answers, order)
+
+    return call
+
+
+def in_order(answers: Sequence[Any], order: IntArray) -> list[Any]:
+    """Answers of sorted inputs, as the inputs stood before."""
+    result: list[Any] = [None] * len(answers)
+    for place, answer in zip(order.tolist(), answers, strict=True):
+        result[place] = answer
+    return result
+
+
+def sentence_encoder(folder: Path, max_length: int) -> Callable[[Sequence[str], int], FloatArray]:
+    """``SentenceTransformer.encode`` with mean pooling; it sorts all texts by length itself."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    with quiet():
+        words = Transformer(str(folder), max_seq_length=max_length, model_kwargs={**PLAIN, "add_pooling_layer": False})
+        encoder = SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), "mean")], device="cpu")
+
+    def encode(texts: Sequence[str], batch_size: int) -> FloatArray:
+        vectors: FloatArray = encoder.encode(
+            list(texts), batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
+        )
+        return vectors
+
+    return encode
+
+
+def layer_encoder(folder: Path, max_length: int) -> Callable[[Sequence[str], int, int], FloatArray]:
+    """Mean-pooled hidden states of one layer, as XTREME's script has them: all layers run, all hidden states are kept."""
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModel.from_pretrained(folder, add_pooling_layer=False, **PLAIN).eval()
+
+    def encode(texts: Sequence[str], layer: int, batch_size: int) -> FloatArray:
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), batch_size):
+                some = [texts[i] for i in order[start : start + batch_size]]
+                block = tokenizer(some, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+                states = model(**block, output_hidden_states=True).hidden_states[layer]
+                mask = block["attention_mask"][:, :, None].float()
+                parts.append(((states * mask).sum(1) / mask.sum(1)).numpy())
+        vectors: FloatArray = np.empty((len(texts), parts[0].shape[1]), np.float32)
+        vectors[order] = np.concatenate(parts)
+        return vectors
+
+    return encode
+
+
+class QuestionAnswering:
+    """What transformers' run_qa example does: windows, padded batches, start and end logits, the best span of all windows.
+
+    Args:
+        folder: a model with a span head.
+        max_length, stride, n_best, max_answer_length: as in the example.
+    """
+
+    def __init__(self, folder: Path, *, max_length: int, stride: int, n_best: int, max_answer_length: int) -> None:
+        with quiet():
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self.model = AutoModelForQuestionAnswering.from_pretrained(folder, **PLAIN).eval()
+        self.max_length, self.stride = max_length, stride
+        self.n_best, self.max_answer_length = n_best, max_answer_length
+
+    def __call__(self, rows: Sequence[tuple[str, str]], batch_size: int, *, sort: bool) -> list[dict[str, Any]]:
+        """Start, text and score of the best span for each (question, context).
+
+        Args:
+            rows: the questions.
+            batch_size: windows in a batch.
+            sort: sort windows by length and pad to the longest of a batch; otherwise pad all to ``max_length``, as the
+                example does unless told otherwise.
+        """
+        windows = self.tokenizer(
+            [question for question, _ in rows],
+            [context for _, context in rows],
+            truncation="only_second",
+            max_length=self.max_length,
+            stride=self.stride,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            padding=False if sort else "max_length",
+        )
+        ids = windows["input_ids"]
+        order = np.argsort([-len(window) for window in ids], kind="stable") if sort else np.arange(len(ids))
+        best = [(-np.inf, 0, 0)] * len(rows)
+        with torch.inference_mode():
+            for start in range(0, len(ids), batch_size):
+                some = order[start : start + batch_size].tolist()
+                block = self.tokenizer.pad(
+                    {name: [windows[name][w] for w in some] for name in ("input_ids", "attention_mask")},
+                    return_tensors="pt",
+                )
+                output = self.model(**block)
+                for row, w in enumerate(some):
+                    found = self._best(
+                        output.start_logits[row].numpy(),
+                        output.end_logits[row].numpy(),
+                        [k for k, side in enumerate(windows.sequence_ids(w)) if side == 1],
+                        windows["offset_mapping"][w],
+                    )
+                    example = windows["overflow_to_sample_mapping"][w]
+                    best[example] = max(best[example], found)
+        spans = ((score, first, rows[i][1][first:last]) for i, (score, first, last) in enumerate(best))
+        return [{"score": float(score), "start": first, "text": text} for score, first, text in spans]
+
+    def _best(
+        self, starts: FloatArray, ends: FloatArray, context: list[int], offsets: Sequence[tuple[int, int]]
+    ) -> tuple[float, int, int]:
+        """Score and characters of the best span of a window."""
+        top_starts = np.argsort(-starts[context], kind="stable")[: self.n_best]
+        top_ends = np.argsort(-ends[context], kind="stable")[: self.n_best]
+        length = top_ends[None, :] - top_starts[:, None]
+        scores = starts[context][top_starts][:, None] + ends[context][top_ends][None, :]
+        scores = np.where((length >= 0) & (length < self.max_answer_length), scores, -np.inf)
+        s, e = np.unravel_index(int(scores.argmax()), scores.shape)
+        return float(scores[s, e]), offsets[context[top_starts[s]]][0], offsets[context[top_ends[e]]][1]
+
+
+def flat_index(candidates: FloatArray) -> Any:
+    """faiss's exact index over rows of length 1, with as many threads as torch has."""
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    rows = candidates.copy()
+    faiss.normalize_L2(rows)
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    return index
+
+
+def flat_search(queries: FloatArray, candidates: FloatArray, k: int) -> Neighbours:
+    """Scores and places of the ``k`` nearest by cosine."""
+    rows = queries.copy()
+    faiss.normalize_L2(rows)
+    scores, indices = flat_index(candidates).search(rows, k)
+    return Neighbours(scores.astype(np.float64), indices)
