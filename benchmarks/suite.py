@@ -68,7 +68,7 @@ def setting_of(arguments: argparse.Namespace, scratch: Path) -> Setting:
     model, random = arguments.model, ""
     if model is None:
         shape = arguments.shape or ("tiny" if arguments.quick else "small")
-        model, random = scratch / "encoder", f"random weights, shape {shape} {tuple(SHAPES[shape])}"
+        model, random = scratch / "encoder", f"random weights, shape {shape}: {SHAPES[shape].model_dump()}"
         if not model.exists():
             make_encoder(model, SHAPES[shape], arguments.seed)
     setting = Setting(

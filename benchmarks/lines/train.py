@@ -108,16 +108,20 @@ class Fitting:
         )
         return TaskCourse(self.task_type, self.features, settings, self.setting.seed)
 
-    def ours(self, steps: int) -> Ready:
-        """As ``xstilts run`` trains."""
-        course = self.course(steps)
-        model = Model.start(
+    def model(self) -> Model:
+        """What ours starts from."""
+        return Model.start(
             self.setting.model,
             self.task_type.head,
             self.setting.seed,
             dropout=self.dropout,
             attention_dropout=self.dropout,
         )
+
+    def ours(self, steps: int) -> Ready:
+        """As ``xstilts run`` trains."""
+        course = self.course(steps)
+        model = self.model()
         return Ready(lambda: self.train_ours(model, course).timed())
 
     def train_ours(self, model: Model, course: TaskCourse) -> Watch:
@@ -154,13 +158,7 @@ class Fitting:
             return Agreement("not compared: the curves of the smaller batch are")
         steps = self.setting.curve_steps
         course = self.course(steps)
-        model = Model.start(
-            self.setting.model,
-            self.task_type.head,
-            self.setting.seed,
-            dropout=self.dropout,
-            attention_dropout=self.dropout,
-        )
+        model = self.model()
         ours = self.train_ours(model, course).losses
         del model
         batches = [course.sequences(i) for i in range(steps)]

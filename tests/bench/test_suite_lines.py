@@ -19,7 +19,7 @@ pytest.importorskip("faiss")
 
 from benchmarks.lines import LINES, answer, classify, embed, masked_lm, search, tag, train
 from benchmarks.race import Race, Timed
-from benchmarks.random_encoder import Shape, make_encoder
+from benchmarks.random_encoder import make_encoder, shape_of
 from benchmarks.setting import Setting
 
 from xstilts.data.conll import UPOS
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # peers' own
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     scratch = tmp_path_factory.mktemp("suite")
-    make_encoder(scratch / "encoder", Shape(32, 2, 4, 64, 1000), seed=0)
+    make_encoder(scratch / "encoder", shape_of(32, 2, 4, 64, 1000), seed=0)
     return Setting(
         model=scratch / "encoder",
         random="minute",

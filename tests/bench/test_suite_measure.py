@@ -18,7 +18,7 @@ if importlib.util.find_spec("benchmarks") is None:
 
 from benchmarks.measure import Rounds, interleaved, record
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready, Timed
-from benchmarks.random_encoder import Shape, make_encoder
+from benchmarks.random_encoder import make_encoder, shape_of
 from benchmarks.rows import LANGUAGES, MadeRows, spread
 from benchmarks.table import markdown
 
@@ -117,7 +117,7 @@ def padding(lengths: np.ndarray[Any, Any]) -> float:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeRows:
     folder = tmp_path_factory.mktemp("random") / "encoder"
-    make_encoder(folder, Shape(32, 2, 4, 64, 2000), seed=0)
+    make_encoder(folder, shape_of(32, 2, 4, 64, 2000), seed=0)
     return MadeRows(load_tokenizer(folder), seed=0)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,6 +24,7 @@ from xstilts.report.impact.answers import Impact, impact
 from xstilts.report.impact.page import page_markdown, print_impact, write_page
 from xstilts.report.impact.plain import plain
 from xstilts.report.impact.words import findings, how_measured
+from xstilts.tasks import load
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,14 @@ def test_findings_come_from_the_numbers(found: Impact) -> None:
     assert "2 of 3 systems" in retrieval and "big/nli calibrated at layer 2 of 4, 2.00 times" in retrieval
     assert "1.52 times" in equal and "half/nli on xnli" in equal and "2 of 4 arms" in equal
     assert languages.startswith("The dearest language, de German, costs 1.50 times en English")
+
+
+def test_languages_are_compared_only_on_the_same_rows(found: Impact, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(load("xnli"), parallel=False)
+    monkeypatch.setattr("xstilts.report.impact.answers.load", lambda _: other)
+    assert not any("dearest" in finding for finding in findings(found))
+    page = page_markdown(found)
+    assert "times en" in page and "Each language has texts of its own" in page
 
 
 def test_a_failed_instrument_is_said_first(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def stopped(tmp_path: Path) -> Place:
 
 def use_another_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     """As another release of the tokenizers library may: of equal size, with other sub-words."""
-    real = scratch._write_tokenizer
+    real = scratch._train_tokenizer
 
     def other(folder: Path, texts: Iterable[str], shape: Architecture) -> int:
         return real(folder, [text[::-1] for text in texts], shape)
 
-    monkeypatch.setattr(scratch, "_write_tokenizer", other)
+    monkeypatch.setattr(scratch, "_train_tokenizer", other)
 
 
 def test_under_the_same_vocabulary_it_goes_on_to_the_same_weights(stopped: Place, tmp_path: Path) -> None:

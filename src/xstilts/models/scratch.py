@@ -32,7 +32,13 @@ def make_model(folder: Path, shape: Architecture, texts: Iterable[str], seed: in
     Returns:
         The size of the vocabulary.
     """
-    vocabulary = _write_tokenizer(folder, texts, shape)
+    vocabulary = _train_tokenizer(folder, texts, shape)
+    write_encoder(folder, shape, vocabulary, seed)
+    return vocabulary
+
+
+def write_encoder(folder: Path, shape: Architecture, vocabulary: int, seed: int) -> None:
+    """Write config.json and model.safetensors of an untrained XLM-R; the global random state is not touched."""
     config = XLMRobertaConfig(
         vocab_size=vocabulary,
         hidden_size=shape.hidden_size,
@@ -48,23 +54,10 @@ def make_model(folder: Path, shape: Architecture, texts: Iterable[str], seed: in
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return vocabulary
 
 
-def _write_tokenizer(folder: Path, texts: Iterable[str], shape: Architecture) -> int:
-    """Byte-pair encoding of words (Sennrich et al. 2016), with XLM-R's marks and special tokens."""
-    rust = RustTokenizer(BPE(unk_token="<unk>"))
-    rust.normalizer = normalizers.NFKC()
-    rust.pre_tokenizer = pre_tokenizers.Sequence(
-        # As XLM-R's: split at white space first, so that a sub-word's characters do not begin with the space before it.
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Metaspace(_MARK, prepend_scheme="always"),
-            pre_tokenizers.Punctuation(),
-        ]
-    )
-    trainer = BpeTrainer(vocab_size=shape.vocabulary, special_tokens=list(SPECIAL), show_progress=False)
-    rust.train_from_iterator(texts, trainer)
+def write_tokenizer(folder: Path, rust: RustTokenizer, max_length: int) -> None:
+    """Write a tokenizer whose vocabulary holds ``SPECIAL``, the first three of them at 0 to 2, with XLM-R's template."""
     rust.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
@@ -78,6 +71,23 @@ def _write_tokenizer(folder: Path, texts: Iterable[str], shape: Architecture) ->
         mask_token=mask,
         cls_token=bos,
         sep_token=eos,
-        model_max_length=shape.max_length,
+        model_max_length=max_length,
     ).save_pretrained(folder)
+
+
+def _train_tokenizer(folder: Path, texts: Iterable[str], shape: Architecture) -> int:
+    """Byte-pair encoding of words (Sennrich et al. 2016), with XLM-R's marks and special tokens."""
+    rust = RustTokenizer(BPE(unk_token="<unk>"))
+    rust.normalizer = normalizers.NFKC()
+    rust.pre_tokenizer = pre_tokenizers.Sequence(
+        # As XLM-R's: split at white space first, so that a sub-word's characters do not begin with the space before it.
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(_MARK, prepend_scheme="always"),
+            pre_tokenizers.Punctuation(),
+        ]
+    )
+    trainer = BpeTrainer(vocab_size=shape.vocabulary, special_tokens=list(SPECIAL), show_progress=False)
+    rust.train_from_iterator(texts, trainer)
+    write_tokenizer(folder, rust, shape.max_length)
     return int(rust.get_vocab_size())

@@ -18,6 +18,7 @@ TASK = Task(
     type=Classification(PARAPHRASE_LABELS),
     group="classification",
     languages=_LANGUAGES,
+    parallel=True,
     files={
         "train": (
             ("pawsx/train-{language}.tsv",),

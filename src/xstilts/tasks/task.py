@@ -30,6 +30,7 @@ class Task:
         type: the shape, with its labels.
         group: XTREME's group; ``None`` for intermediate tasks.
         languages: XTREME's codes; ``("en",)`` for intermediate tasks.
+        parallel: the evaluation rows of all languages are translations of one another, so their costs compare languages.
         files: for each split the alternative layouts, tried in order. A layout is a tuple of patterns that are all
             needed; ``{language}`` and ``{iso3}`` are replaced, ``*`` matches, ``.gz`` is tried too.
         read: reads the files of one layout.
@@ -48,6 +49,7 @@ class Task:
     type: TaskType
     group: Literal["classification", "tagging", "qa", "retrieval"] | None = None
     languages: tuple[str, ...] = ("en",)
+    parallel: bool = False
     files: Mapping[str, tuple[tuple[str, ...], ...]]
     read: Reader
     metric: Metric

@@ -18,6 +18,7 @@ TASK = Task(
     type=Classification(NLI_LABELS),
     group="classification",
     languages=_LANGUAGES,
+    parallel=True,
     files={
         "train": (
             ("xnli/train-{language}.tsv",),

@@ -18,6 +18,7 @@ TASK = Task(
     type=Span(),
     group="qa",
     languages=_LANGUAGES,
+    parallel=True,
     files={"test": (("xquad/xquad.{language}.json",),)},
     read=read_squad,
     metric=squad_metric,

@@ -19,6 +19,7 @@ from xstilts.report.impact.layers import LayerRead, layers_read
 from xstilts.report.impact.measured import Measured, measurements, unfinished
 from xstilts.report.impact.same_graph import Instrument, Ratio, instruments, ratios
 from xstilts.report.impact.work import Training, Work, training_of, work_of
+from xstilts.tasks import load, names
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Answers:
     notes: tuple[str, ...]
     works: Mapping[str, Work]
     trainings: Mapping[str, Training]
+
+    @property
+    def parallel(self) -> bool:
+        """Whether every language has the same rows, translated: only then do their costs compare languages."""
+        return self.measured.target in names() and load(self.measured.target).parallel
 
     @property
     def shown(self) -> list[Standing]:

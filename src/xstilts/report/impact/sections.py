@@ -219,10 +219,13 @@ def _score_and_cost(of: Answers, standing: Standing) -> tuple[str, ...]:
 
 def languages(of: Answers) -> Iterator[Grid]:
     """The price of each language, for every model's baseline arm: one table a model."""
+    other_texts = (
+        () if of.parallel else ("Each language has texts of its own: their length counts beside the language.",)
+    )
     for standing in of.references:
         assert standing.speed is not None
         costs = [c for language in of.measured.languages if (c := standing.speed.cost(language))]
-        source = next((c.seconds_per_1000 for c in costs if c.language == of.source), None)
+        source = next((c.seconds_per_1000 for c in costs if c.language == of.source and of.parallel), None)
         rows = [
             (
                 of.language_name(c.language),
@@ -239,7 +242,7 @@ def languages(of: Answers) -> Iterator[Grid]:
                 f"{of.measured.title}: {standing.system.name}",
                 ("language", "sequences/s", "tokens/s", "tokens per row", "s per 1,000", f"times {of.source}"),
                 tuple(rows),
-                (f"Offline, from text to answers; dearest first. {standing.system.execution}.",),
+                (f"Offline, from text to answers; dearest first. {standing.system.execution}.", *other_texts),
             )
 
 

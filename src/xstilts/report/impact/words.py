@@ -110,7 +110,7 @@ def _equal_score(of: Impact) -> str:
 
 def _languages(of: Impact) -> str:
     dearest: tuple[float, str] | None = None
-    for answers in of.answers:
+    for answers in (a for a in of.answers if a.parallel):
         for standing in answers.references:
             assert standing.speed is not None
             costs = {lang: c.seconds_per_1000 for lang in standing.speed.languages if (c := standing.speed.cost(lang))}
