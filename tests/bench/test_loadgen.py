@@ -7,16 +7,10 @@ itself saw is checked coarsely, by its median.
 
 from __future__ import annotations
 
-import re
 import statistics
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count, pairwise
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from virtual_time import TimedSystem, VirtualClock
 
@@ -27,93 +21,27 @@ from xstilts.statistics.percentiles import early_stopping, percentile, queries_n
 
 loadgen = pytest.importorskip("mlperf_loadgen", reason="needs MLPerf's LoadGen (pip install mlcommons-loadgen)")
 
-NUM_SAMPLES = 64
-CALL_S: list[float] = np.random.default_rng(11).uniform(0.001, 0.003, 700).tolist()
-LIMIT_S = 0.004
-RATE_PER_S = 150.0  # 0.3 of what calls of 2 ms allow
-SAMPLE = re.compile(
-    r'"name":"Sample".*"ph":"b".*"ts":([\d.]+),'
-    r'"args":{"sample_seq":(\d+),.*"sample_idx":(\d+),"issue_start_ns":\d+,"complete_ns":(\d+)}'
+from benchmarks.loadgen import (  # noqa: E402
+    LIMIT_S,
+    NUM_SAMPLES,
+    RATE_PER_S,
+    LoadGenRun,
+    TimedCalls,
+    call_seconds,
+    run_loadgen,
 )
 
-
-class SpinningSystem:
-    """Call k takes ``CALL_S[k]`` at least; keeps the seconds it saw for each."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def __call__(self, samples: Sequence[int]) -> None:
-        start = time.perf_counter()
-        end = start + CALL_S[len(self.seconds)]
-        while time.perf_counter() < end:
-            pass
-        self.seconds.append(time.perf_counter() - start)
-
-
-@dataclass(frozen=True)
-class LoadGenRun:
-    """What LoadGen printed, and of every query in order what it logged (seconds) and what the system saw."""
-
-    summary: str
-    scheduled_s: list[float]
-    latencies_s: list[float]
-    samples: list[int]
-    system_s: list[float]
-
-    def printed_percentiles(self) -> dict[float, float]:
-        """Share to seconds, of the summary's table."""
-        found = re.findall(r"([\d.]+) percentile latency \(ns\) *: (\d+)", self.summary)
-        return {float(p) / 100: int(ns) / 1e9 for p, ns in found}
-
-    def number(self, pattern: str) -> int:
-        """The number that the summary says in this sentence."""
-        found = re.search(pattern, self.summary)
-        assert found, f"{pattern} is not in\n{self.summary}"
-        return int(found[1])
-
-
-def run_loadgen(scenario: Any, folder: Path, queries: int) -> LoadGenRun:
-    system = SpinningSystem()
-
-    def issue(queried: Sequence[Any]) -> None:
-        for query in queried:
-            system([query.index])
-            loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(query.id, 0, 0)])
-
-    asked = loadgen.TestSettings()
-    asked.scenario, asked.mode = scenario, loadgen.TestMode.PerformanceOnly
-    asked.min_duration_ms, asked.min_query_count, asked.max_query_count = 1, queries, queries
-    asked.server_target_qps, asked.server_target_latency_ns = RATE_PER_S, round(LIMIT_S * 1e9)
-    asked.server_target_latency_percentile = 0.99
-    asked.qsl_rng_seed, asked.sample_index_rng_seed, asked.schedule_rng_seed = 1, 2, 3
-    logs = loadgen.LogSettings()
-    output = loadgen.LogOutputSettings()
-    output.outdir, output.copy_summary_to_stdout = str(folder), False
-    logs.log_output, logs.enable_trace = output, True
-    under_test = loadgen.ConstructSUT(issue, lambda: None)
-    library = loadgen.ConstructQSL(NUM_SAMPLES, NUM_SAMPLES, lambda loaded: None, lambda unloaded: None)
-    loadgen.StartTestWithLogSettings(under_test, library, asked, logs, str(folder / "audit.config"))
-    loadgen.DestroyQSL(library)
-    loadgen.DestroySUT(under_test)
-
-    logged = {}
-    for line in (folder / "mlperf_log_trace.json").read_text().splitlines():
-        if found := SAMPLE.search(line):
-            logged[int(found[2])] = (float(found[1]) / 1e6, int(found[4]) / 1e9, int(found[3]))
-    scheduled, latencies, samples = zip(*(logged[k] for k in range(queries)), strict=True)
-    summary = (folder / "mlperf_log_summary.txt").read_text()
-    return LoadGenRun(summary, list(scheduled), list(latencies), list(samples), system.seconds)
+CALL_S = call_seconds(700)
 
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> LoadGenRun:
-    return run_loadgen(loadgen.TestScenario.SingleStream, tmp_path_factory.mktemp("stream"), len(CALL_S))
+    return run_loadgen(loadgen.TestScenario.SingleStream, tmp_path_factory.mktemp("stream"), CALL_S)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> LoadGenRun:
-    return run_loadgen(loadgen.TestScenario.Server, tmp_path_factory.mktemp("served"), 300)
+    return run_loadgen(loadgen.TestScenario.Server, tmp_path_factory.mktemp("served"), CALL_S[:300])
 
 
 def test_single_stream_percentiles_are_loadgens(stream: LoadGenRun) -> None:
@@ -186,7 +114,7 @@ def test_both_draw_samples_with_replacement(stream: LoadGenRun) -> None:
 
 def test_neither_adds_much_to_a_call(stream: LoadGenRun) -> None:
     """Coarse, and of the median: on a busy machine single calls are interrupted between two looks at the clock."""
-    system = SpinningSystem()
+    system = TimedCalls(CALL_S)
     queries = single_stream(system, NUM_SAMPLES, min_seconds=0.0, min_queries=200, seed=1, clock=SystemClock())
     for latencies, own in (
         ([query.latency_s for query in queries], system.seconds),
