@@ -1,11 +1,13 @@
 """Our scenarios and MLPerf's LoadGen in turn, in real time, on a system under test that is driven by a timer.
 
     pip install mlcommons-loadgen
-    python -m benchmarks.loadgen [--rounds 5] [--queries 2000] [--out FILE.json]
+    python -m benchmarks.loadgen [--rounds 5] [--queries 2000] [--call-ms 2] [--out FILE.json]
 
 Call k of the system takes a known time, the same for both; each is asked for the percentiles of the latency it saw. Server
 runs at the moments that LoadGen drew. Prints percentiles and their ratio for each round, and exits with 1 when the median
-ratio of one is off by more than 1 %. Run it on an idle machine: what else runs there is in neither's power.
+ratio of one is off by more than 1 %. Run it on an idle machine: what else runs there is in neither's power. What LoadGen
+itself adds to a query (waking its thread, its log) is some 0.05 ms, and in server the queue makes more of it: it shows in
+calls of 2 ms, and hardly in calls of 20 ms.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from xstilts.bench.server import open_loop
 from xstilts.statistics.percentiles import percentile
 
 NUM_SAMPLES = 64
-LIMIT_S = 0.004
-RATE_PER_S = 150.0  # 0.3 of what calls of 2 ms allow
+MEAN_S = 0.002  # of a call, if nothing else is said
+UTILISATION = 0.3  # of the system in server
 TOLERANCE = 0.01
 PERCENTILES = (0.5, 0.9, 0.95, 0.99)
 _SAMPLE = re.compile(
@@ -43,9 +45,9 @@ _SAMPLE = re.compile(
 )
 
 
-def call_seconds(queries: int) -> list[float]:
-    """How long each call takes: 1 to 3 ms."""
-    drawn: list[float] = np.random.default_rng(11).uniform(0.001, 0.003, queries).tolist()
+def call_seconds(queries: int, mean_s: float = MEAN_S) -> list[float]:
+    """How long each call takes: half to one and a half of the mean."""
+    drawn: list[float] = np.random.default_rng(11).uniform(0.5 * mean_s, 1.5 * mean_s, queries).tolist()
     return drawn
 
 
@@ -92,8 +94,10 @@ class LoadGenRun:
         return int(found[1])
 
 
-def run_loadgen(scenario: Any, folder: Path, call_s: Sequence[float], schedule_seed: int = 3) -> LoadGenRun:
-    """One run of LoadGen, a query for each of ``call_s``."""
+def run_loadgen(
+    scenario: Any, folder: Path, call_s: Sequence[float], schedule_seed: int = 3, mean_s: float = MEAN_S
+) -> LoadGenRun:
+    """One run of LoadGen, a query for each of ``call_s``; server's limit is twice the mean."""
     system, queries = TimedCalls(call_s), len(call_s)
 
     def issue(queried: Sequence[Any]) -> None:
@@ -104,7 +108,7 @@ def run_loadgen(scenario: Any, folder: Path, call_s: Sequence[float], schedule_s
     asked = loadgen.TestSettings()
     asked.scenario, asked.mode = scenario, loadgen.TestMode.PerformanceOnly
     asked.min_duration_ms, asked.min_query_count, asked.max_query_count = 1, queries, queries
-    asked.server_target_qps, asked.server_target_latency_ns = RATE_PER_S, round(LIMIT_S * 1e9)
+    asked.server_target_qps, asked.server_target_latency_ns = UTILISATION / mean_s, round(2e9 * mean_s)
     asked.server_target_latency_percentile = 0.99
     asked.qsl_rng_seed, asked.sample_index_rng_seed, asked.schedule_rng_seed = 1, 2, schedule_seed
     logs = loadgen.LogSettings()
@@ -126,15 +130,15 @@ def run_loadgen(scenario: Any, folder: Path, call_s: Sequence[float], schedule_s
     return LoadGenRun(summary, list(scheduled), list(latencies), list(samples), system.seconds)
 
 
-def _rounds(rounds: int, queries: int) -> Iterator[dict[str, Any]]:
-    call_s = call_seconds(queries)
+def _rounds(rounds: int, queries: int, mean_s: float) -> Iterator[dict[str, Any]]:
+    call_s = call_seconds(queries, mean_s)
     for number in range(rounds):
         for name, scenario in (
             ("single-stream", loadgen.TestScenario.SingleStream),
             ("server", loadgen.TestScenario.Server),
         ):
             with TemporaryDirectory() as folder:
-                theirs = run_loadgen(scenario, Path(folder), call_s, schedule_seed=number + 1)
+                theirs = run_loadgen(scenario, Path(folder), call_s, schedule_seed=number + 1, mean_s=mean_s)
             printed = theirs.printed_percentiles()
             ours = _ours(name, call_s, theirs.scheduled_s)
             for p in PERCENTILES:
@@ -157,9 +161,10 @@ def main() -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--queries", type=int, default=2000)
+    made.add_argument("--call-ms", type=float, default=1e3 * MEAN_S, help="mean of a call")
     made.add_argument("--out", type=Path)
     arguments = made.parse_args()
-    found = list(_rounds(arguments.rounds, arguments.queries))
+    found = list(_rounds(arguments.rounds, arguments.queries, 1e-3 * arguments.call_ms))
     for each in found:
         milliseconds = f"ours {1e3 * each['ours_s']:.4f} ms, LoadGen {1e3 * each['loadgen_s']:.4f} ms"
         print(
@@ -174,7 +179,8 @@ def main() -> int:
     }
     print("median ratio:", ", ".join(f"{name} {ratio:.4f}" for name, ratio in medians.items()))
     if arguments.out:
-        record = {"environment": environment(), "queries": arguments.queries, "rounds": found, "median_ratio": medians}
+        asked = {"queries": arguments.queries, "call_ms": arguments.call_ms}
+        record = {"environment": environment(), **asked, "rounds": found, "median_ratio": medians}
         arguments.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 0 if all(abs(ratio - 1) <= TOLERANCE for ratio in medians.values()) else 1
 

@@ -26,6 +26,7 @@ LIBRARIES = (
     "accelerate",
     "sentence-transformers",
     "faiss-cpu",
+    "onnxruntime",
 )
 
 

@@ -1,11 +1,11 @@
-"""XNLI test rows, from text to mean-pooled vectors, against sentence-transformers.
+"""XNLI test rows, from text to mean-pooled vectors, against sentence-transformers and ONNX Runtime.
 
 Both texts of a row are one text here, and each language is encoded by itself, as retrieval does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +25,8 @@ ENCODING = Encoding(max_length=128)
 NEAR = 1e-4
 """Cosine distance that is rounding."""
 OURS, DEFAULT, BEST = "xstilts", "sentence-transformers", "sentence-transformers, best batch"
+ONNX = "ONNX Runtime, sorted, best batch"
+Encode = Callable[[Sequence[str], int], FloatArray]
 
 
 def races(setting: Setting) -> Iterator[Race]:
@@ -36,19 +38,26 @@ def races(setting: Setting) -> Iterator[Race]:
         model = Model.start(setting.model, None)
         return Ready(lambda: np.concatenate([vectors_of(model, texts, model.num_layers) for texts in sets]))
 
-    def theirs(size: int) -> Call:
-        encode = sentence_encoder(setting.model, ENCODING.max_length)
+    def sized(encode: Encode, size: int) -> Call:
         return lambda: np.concatenate([encode(texts, size) for texts in sets])
 
-    def best() -> Ready:
-        encode = sentence_encoder(setting.model, ENCODING.max_length)
+    def sentences() -> Encode:
+        return sentence_encoder(setting.model, ENCODING.max_length)
 
-        def sized(size: int) -> Call:
-            return lambda: np.concatenate([encode(texts, size) for texts in sets])
+    def exported() -> Encode:
+        from benchmarks.onnx_encoder import onnx_encoder  # of the bench extra
 
-        return best_of({f"batch {size}": sized(size) for size in (32, 64, 128)})
+        return onnx_encoder(setting.model, setting.scratch / "onnx", ENCODING.max_length)
 
-    made = {OURS: ours, DEFAULT: lambda: Ready(theirs(32), "batch 32"), BEST: best}
+    def best(encode: Encode, *sizes: int) -> Ready:
+        return best_of({f"batch {size}": sized(encode, size) for size in sizes})
+
+    made: Mapping[str, Callable[[], Ready]] = {
+        OURS: ours,
+        DEFAULT: lambda: Ready(sized(sentences(), 32), "batch 32"),
+        BEST: lambda: best(sentences(), 32, 64, 128),
+        ONNX: lambda: best(exported(), 8, 32, 128),
+    }
     flops = setting.flops(lengths)
     yield Race(
         name="embed",

@@ -22,9 +22,9 @@ from xstilts.statistics.percentiles import early_stopping, percentile, queries_n
 loadgen = pytest.importorskip("mlperf_loadgen", reason="needs MLPerf's LoadGen (pip install mlcommons-loadgen)")
 
 from benchmarks.loadgen import (  # noqa: E402
-    LIMIT_S,
+    MEAN_S,
     NUM_SAMPLES,
-    RATE_PER_S,
+    UTILISATION,
     LoadGenRun,
     TimedCalls,
     call_seconds,
@@ -32,6 +32,7 @@ from benchmarks.loadgen import (  # noqa: E402
 )
 
 CALL_S = call_seconds(700)
+LIMIT_S, RATE_PER_S = 2 * MEAN_S, UTILISATION / MEAN_S
 
 
 @pytest.fixture(scope="module")

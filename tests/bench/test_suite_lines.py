@@ -29,7 +29,7 @@ from xstilts.models.export import export
 from xstilts.models.model import Model
 from xstilts.task_types import Head, TaggingExample
 
-NEEDS = {"embed": "sentence_transformers", "train": "accelerate", "masked-lm": "accelerate"}
+NEEDS = {"embed": ("sentence_transformers", "onnxruntime"), "train": ("accelerate",), "masked-lm": ("accelerate",)}
 pytestmark = pytest.mark.filterwarnings("ignore")  # peers' own
 
 
@@ -52,8 +52,8 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
 
 def raced(setting: Setting, line: str) -> Iterator[tuple[Race, dict[str, Any]]]:
     """Each race and what its contenders answer."""
-    if line in NEEDS:
-        pytest.importorskip(NEEDS[line])
+    for module in NEEDS.get(line, ()):
+        pytest.importorskip(module)
     for race in LINES[line](setting):
         answers = {}
         for name, contender in race.contenders.items():
