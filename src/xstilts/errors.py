@@ -10,6 +10,7 @@ XstiltsError
 ├── TrainingError    a run that cannot go on: NaN loss, no rows left
 ├── MeasurementError a measured process failed, or there is nothing to measure
 ├── StatisticsError  numbers that cannot bear what is asked of them: too few, not finite
+├── TranslationError an engine that translates is missing, fails, or gives other lines than it was given
 └── MissingNameError a task, model, arm or node name that does not exist (lists the nearest)
 """
 
@@ -76,6 +77,10 @@ class MeasurementError(XstiltsError):
 
 class StatisticsError(XstiltsError):
     """Too few numbers, or numbers that are none, for the statistic asked."""
+
+
+class TranslationError(XstiltsError):
+    """An engine that translates is missing or fails, or its output does not fit its input."""
 
 
 class MissingNameError(XstiltsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -105,27 +106,73 @@ def _keep_last(training: Any) -> Any:
     return {**training, "selection": "last"}
 
 
-class Pretraining(Frozen):
-    """Masked LM from scratch: the first phase (Devlin et al. 2019; Conneau and Lample 2019 for translation LM).
+MASKED_LM = "masked_lm"
+"""The name of masked LM where intermediate tasks are named: it is no task, for it has text and no rows."""
+MASKED_LM_TRAINING = Training(batch_size=8, epochs=1, selection="last")
+"""Its defaults in an arm. Batch 8 is recalled of Phang et al. 2020 (FACTS 1.2), the rest is our choice."""
+
+
+class MaskedLM(Frozen):
+    """What masked LM and translation LM learn from (Devlin et al. 2019; Conneau and Lample 2019).
 
     Args:
-        text: a file in the data folder for each language, one text a line; ``{language}`` is replaced.
+        text: one text a line: a file in the data folder for each language, ``{language}`` replaced; or language -> file; or
+            ``TASK.train`` or ``TASK.dev``: the texts of a task's rows, each once, without their gold.
         bitext: tab-separated translations, one pair a line, for translation LM: both sides in one sequence.
-        languages: of the text; bitext is used for those that have a file.
+        languages: of the text; where ``text`` names a file for each, all of these by default. Bitext is used for those that
+            have a file.
         translation: share of a step's examples that are translations, where there is bitext.
         alpha: languages are drawn with probability proportional to (number of lines) ** alpha (0.3 in XLM-R).
         mask: share of sub-words to predict; 80 % of them are masked, 10 % replaced, 10 % left (Devlin et al. 2019).
-        model: the encoder's shape.
-        training: steps (``max_steps``), batch size, learning rate and the rest; the last step is kept.
-        seed: of everything random; one pre-training is shared by all seeds of a study.
     """
 
-    text: str = "text/{language}.txt"
+    text: str | dict[str, str] = "text/{language}.txt"
     bitext: str | None = None
     languages: tuple[str, ...] = Field(min_length=1)
     translation: float = Field(0.0, ge=0, le=1)
     alpha: float = Field(0.3, ge=0, le=1)
     mask: float = Field(0.15, gt=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _languages_of_the_files(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("text"), dict) and "languages" not in given:
+            return {**given, "languages": tuple(given["text"])}
+        return given
+
+    @model_validator(mode="after")
+    def _a_text_for_every_language(self) -> MaskedLM:
+        if len(set(self.languages)) != len(self.languages):
+            raise ValueError(f"languages: the same one twice in {', '.join(self.languages)}")
+        if isinstance(self.text, dict) and (without := [code for code in self.languages if code not in self.text]):
+            raise ValueError(f"text: names no file for {', '.join(without)}")
+        patterns = [self.text] if isinstance(self.text, str) and self.text_of_task is None else []
+        if any("{language}" not in pattern for pattern in patterns) and len(self.languages) > 1:
+            raise ValueError(
+                f"text: {self.text!r} is one file for {len(self.languages)} languages; put {{language}} in it"
+            )
+        if self.text_of_task and self.text_of_task[1] == "test":
+            raise ValueError(
+                f"text: {self.text!r} is what is scored; the texts of train and dev rows may be learned from"
+            )
+        return self
+
+    @property
+    def text_of_task(self) -> tuple[str, str] | None:
+        """Task and split whose rows are the text, if they are."""
+        found = re.fullmatch(r"([a-z0-9_]+)\.(train|dev|test)", self.text) if isinstance(self.text, str) else None
+        return None if found is None else (found[1], found[2])
+
+
+class Pretraining(MaskedLM):
+    """Masked LM from scratch: the first phase.
+
+    Args:
+        model: the encoder's shape.
+        training: steps (``max_steps``), batch size, learning rate and the rest; the last step is kept.
+        seed: of everything random; one pre-training is shared by all seeds of a study.
+    """
+
     model: Architecture = Architecture()
     training: Annotated[Training, BeforeValidator(_keep_last)]
     seed: int = 1

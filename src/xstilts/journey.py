@@ -21,8 +21,12 @@ from xstilts.model_source import find_model
 from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
 from xstilts.plan import Plan, make_plan
+from xstilts.report.grid import Grid
 from xstilts.report.languages import language_tables
+from xstilts.report.masked_lm import masked_lm_notes
 from xstilts.report.results import guesses, main_rows, result_rows
+from xstilts.report.retrieval_layers import layer_grids, layers_json, layers_of
+from xstilts.report.sources import translated_notes
 from xstilts.report.table import Table, zero_shot_table
 from xstilts.study import ModelChoice, Study, load_study
 from xstilts.tasks.folder import DataFolder
@@ -248,6 +252,7 @@ def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
         "languages": _languages(planned.graph),
         "left_out": list(planned.left_out),
         "hub": ledger.notes(planned.hub, *planned.study.models),
+        "translated": planned.translated,
         "stand_ins": {key: list(names) for key, names in planned.study.data.files.items()},
         "titles": [{"key": n.key, "title": n.title, "state": states[n.key]} for n in planned.graph],
     }
@@ -294,10 +299,25 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
                 if any(r["model"] == model and r["split"] == split for r in scored):
                     table = zero_shot_table(scored, payload["study"], model, split, declared, guessed)
                     from_hub = ledger.notes(payload.get("hub", {}), model)
-                    found.append(replace(table, notes=(*table.notes, *from_hub)))
+                    learned = masked_lm_notes(store, payload, model)
+                    found.append(replace(table, notes=(*table.notes, *translated_notes(payload), *learned, *from_hub)))
                     if by_language or (by_language is None and _declares_distances(payload["study"])):
                         found += language_tables(scored, payload["study"], model, split, declared, guessed)
     return found
+
+
+def layer_tables(store: Store, study: str | None = None) -> list[Grid]:
+    """Retrieval by layer, as tables: the curves at each study's own pooling."""
+    found = [
+        (of["study"], layers_of(result_rows(store, name), of["study"])) for name, of in _studies(store, study).items()
+    ]
+    return [grid for declared, layers in found for grid in layer_grids(layers, declared["retrieval"]["pooling"])]
+
+
+def layer_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
+    """Retrieval by layer, one row a number: the readings of each arm, then all layers and poolings."""
+    found = {name: layers_of(result_rows(store, name), of["study"]) for name, of in _studies(store, study).items()}
+    return [{"study": name, **row} for name, layers in found.items() for row in layers_json(layers)]
 
 
 def _declares_distances(study: Mapping[str, Any]) -> bool:

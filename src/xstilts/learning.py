@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,27 +14,29 @@ import numpy as np
 import torch
 
 from xstilts import tasks
-from xstilts.data.text import read_text, read_translations
+from xstilts.data.text import read_translations
 from xstilts.errors import GoldError
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
-from xstilts.hyperparameters import Encoding, Mixture, Pretraining, Training
+from xstilts.hyperparameters import MASKED_LM, Encoding, MaskedLM, Mixture, Pretraining, Training
 from xstilts.inference.predict import predict
 from xstilts.inputs import base_model, input_file
 from xstilts.kept_features import kept_features
 from xstilts.models.export import export
-from xstilts.models.heads import HeadSet
+from xstilts.models.heads import HeadSet, MaskedLMHead
+from xstilts.models.masked_lm_head import masked_lm_shape, take_masked_lm_head
 from xstilts.models.model import Model
 from xstilts.models.trained_rows import trained_rows
-from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
+from xstilts.rows import choose_rows, drop_overlap, open_rows, open_text, without_gold
 from xstilts.task_types import Features, Head, Tagging, TaskType, Tokenizer
 from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
 from xstilts.training import Checkpoints, Course, MixtureCourse, TaskCourse, TrainingSummary
 from xstilts.training import train as run_training
+from xstilts.training.masked_lm import MaskedLMCourse, Texts, masked_lm_course
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
-from xstilts.training.pretrain import Texts, pretrain
+from xstilts.training.pretrain import pretrain
 
 Counts = dict[str, Any]
 
@@ -41,16 +44,12 @@ Counts = dict[str, Any]
 def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
     """Make a model from the study's text. All others wait for it, so it takes every core of the run."""
     spec = node.spec
-    texts = Texts(
-        {lang: read_text(input_file(file["sha256"], resources)) for lang, file in spec["text"].items()},
-        {lang: read_translations(input_file(file["sha256"], resources)) for lang, file in spec["bitext"].items()},
-    )
     own = torch.get_num_threads()
     torch.set_num_threads(resources.cores)
     try:
         with TemporaryDirectory(dir=out.parent) as start:
             counts = pretrain(
-                texts,
+                _texts(spec, resources),
                 Pretraining.model_validate(spec["settings"]),
                 start=Path(start),
                 out=out,
@@ -69,36 +68,54 @@ def train_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Re
     """Train from the parent's or the base model's encoder, export the model and its log."""
     part = _Part.of(node.spec, node.spec["source"], resources)
     model = _start(node, parents, resources, part.head, part.settings)
-    features = part.features(model.tokenizer, out)
-    course = TaskCourse(part.task_type, features, part.settings, node.spec["seed"])
+    course = part.course(model.tokenizer, out, node.spec["seed"])
     dev = part.dev_score(model, resources) if "dev" in node.spec else None
-    summary = _learn(node, model, course, [features], dev, out, resources, progress)
+    summary = _learn(node, model, course, [course.features], dev, out, resources, progress)
     export(model, out / "model", part.task.name, part.task_type.name, part.head.labels)
-    counts = {**part.counts, "encoding": features.counts, **_of_training(model, summary)}
+    counts = {**part.counts, "encoding": course.features.counts, **_of_training(model, summary)}
     return _kept(counts, out)
 
 
 def mix_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
-    """Train on several tasks that take turns, each with a head of its own; only the encoder is exported."""
+    """Train on several tasks that take turns, each with a head of its own; masked LM may be one of them, or the only one.
+
+    Exported is the encoder, with the masked-LM head if there is one: a later step can go on with it.
+    """
     spec = node.spec
-    parts = {name: _Part.of(of, spec["source"], resources) for name, of in spec["parts"].items()}
+    parts: dict[str, _Part | _Text] = {
+        name: _Part.of(of, spec["source"], resources) if "task" in of else _Text.of(of, node, parents, resources)
+        for name, of in spec["parts"].items()
+    }
     settings, mixture = Training.model_validate(spec["training"]), Mixture.model_validate(spec["mixture"])
     model = _start(node, parents, resources, {name: part.head for name, part in parts.items()}, settings)
-    features = {name: part.features(model.tokenizer, out) for name, part in parts.items()}
-    course = _mixed(parts, features, settings, mixture, spec["seed"], model)
+    exported = _without_task_heads(model, parts)
+    notes: Counts = {}
+    if isinstance(exported.head, MaskedLMHead):
+        notes[MASKED_LM] = {"head": take_masked_lm_head(model.source, exported.head, model.encoder.config)}
+    courses = {name: part.course(model.tokenizer, out, spec["seed"]) for name, part in parts.items()}
+    course = _mixed(parts, courses, settings, mixture, spec["seed"], model)
     dev = _mean_dev_score(parts, model, resources) if settings.selection == "dev" else None
-    summary = _learn(node, model, course, list(features.values()), dev, out, resources, progress)
-    bare = Model(model.encoder, None, None, model.tokenizer, model.source)
-    export(bare, out / "model", "+".join(parts), "mixture")
+    # Masked LM compares with every row of the embedding matrix, so none can be left out of training.
+    features = None if MASKED_LM in parts else [of.features for of in courses.values()]
+    summary = _learn(node, model, course, features, dev, out, resources, progress)
+    export(exported, out / "model", "+".join(parts), "mixture" if exported.head is None else MASKED_LM)
     drawn = np.bincount(course.drawn[: summary.steps], minlength=len(parts)).tolist()
+    found = {
+        name: {"encoding": courses[name].features.counts, "share": course.shares[name], "steps": steps}
+        for name, steps in zip(parts, drawn, strict=True)
+    }
     counts = {
-        "tasks": {
-            name: {**part.counts, "encoding": features[name].counts, "share": course.shares[name], "steps": steps}
-            for (name, part), steps in zip(parts.items(), drawn, strict=True)
-        },
+        "tasks": {name: {**part.counts, **notes.get(name, {}), **found[name]} for name, part in parts.items()},
         **_of_training(model, summary),
     }
     return _kept(counts, out)
+
+
+def _without_task_heads(model: Model, parts: Mapping[str, _Part | _Text]) -> Model:
+    """The same encoder, with the masked-LM head if there is one."""
+    head = model.head[MASKED_LM] if isinstance(model.head, HeadSet) and MASKED_LM in parts else None
+    assert head is None or isinstance(head, MaskedLMHead)
+    return Model(model.encoder, head, None if head is None else parts[MASKED_LM].head, model.tokenizer, model.source)
 
 
 @dataclass(frozen=True)
@@ -129,12 +146,19 @@ class _Part:
         settings, encoding = Training.model_validate(spec["training"]), Encoding.model_validate(spec["encoding"])
         return cls(task, task_type, task_type.head, settings, encoding, examples, counts, spec, source)
 
-    def features(self, tokenizer: Tokenizer, out: Path) -> Features:
-        """Kept in the store for the other trainings on these rows."""
+    @property
+    def size(self) -> int:
+        """Rows that are trained on."""
+        return len(self.examples)
+
+    def course(self, tokenizer: Tokenizer, out: Path, seed: int) -> TaskCourse:
+        """What it learns from; its features are kept in the store for the other trainings on these rows."""
         cache = Claim.of(out).cache
         if cache is None:
-            return encode_in_chunks(self.task_type, self.examples, tokenizer, self.encoding)
-        return kept_features(cache / "features", self.task_type, self.examples, tokenizer, self.encoding)
+            features = encode_in_chunks(self.task_type, self.examples, tokenizer, self.encoding)
+        else:
+            features = kept_features(cache / "features", self.task_type, self.examples, tokenizer, self.encoding)
+        return TaskCourse(self.task_type, features, self.settings, seed)
 
     def dev_score(self, model: Model, resources: Resources) -> Callable[[], float]:
         """The source-language dev score, by the task's own metric, on the first rows of the fixed shuffle."""
@@ -158,29 +182,69 @@ class _Part:
         return score
 
 
+@dataclass(frozen=True)
+class _Text:
+    """The text that is learned by masked LM, and how."""
+
+    head: Head
+    objective: MaskedLM
+    settings: Training
+    encoding: Encoding
+    texts: Texts
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], node: Node, parents: Mapping[str, Path], resources: Resources) -> _Text:
+        """The text that ``spec`` names, for the model that ``node`` starts from."""
+        head = masked_lm_shape(start_folder(node.spec, parents, resources))
+        objective, settings = MaskedLM.model_validate(spec["settings"]), Training.model_validate(spec["training"])
+        return cls(head, objective, settings, Encoding.model_validate(spec["encoding"]), _texts(spec, resources))
+
+    @property
+    def size(self) -> int:
+        """Lines and translations."""
+        return self.texts.size
+
+    @property
+    def counts(self) -> Counts:
+        """Rows are lines and translations here."""
+        return {"rows_trained_on": self.size, **self.texts.counts}
+
+    def course(self, tokenizer: Tokenizer, out: Path, seed: int) -> MaskedLMCourse:
+        """What it learns from."""
+        longest = self.encoding.max_length
+        return masked_lm_course(self.texts, tokenizer, self.objective, self.settings, seed, max_length=longest)
+
+
+def _texts(spec: Mapping[str, Any], resources: Resources) -> Texts:
+    """The text and the translations that ``spec`` names, at most ``rows`` of each language where it says how many."""
+    rows = spec.get("rows")
+    bitext = {of: read_translations(input_file(file["sha256"], resources)) for of, file in spec["bitext"].items()}
+    return Texts(
+        {of: choose_rows(open_text(entry, of, resources), rows) for of, entry in spec["text"].items()},
+        {of: choose_rows(pairs, rows) for of, pairs in bitext.items()},
+    )
+
+
 def _mixed(
-    parts: Mapping[str, _Part],
-    features: Mapping[str, Features],
+    parts: Mapping[str, _Part | _Text],
+    courses: Mapping[str, Course],
     settings: Training,
     mixture: Mixture,
     seed: int,
     model: Model,
 ) -> MixtureCourse:
-    courses: dict[str, Course] = {
-        name: TaskCourse(part.task_type, features[name], part.settings, seed) for name, part in parts.items()
-    }
-    rows = {name: len(part.examples) for name, part in parts.items()}
+    rows = {name: part.size for name, part in parts.items()}
     epoch = steps_of_an_epoch(rows, {name: part.settings.batch_size for name, part in parts.items()}, mixture)
     total = settings.max_steps or max(1, round(settings.epochs * epoch))
     assert isinstance(model.head, HeadSet)
     return MixtureCourse(courses, task_shares(rows, mixture), total, min(epoch, total), settings, seed, model.head)
 
 
-def _mean_dev_score(parts: Mapping[str, _Part], model: Model, resources: Resources) -> Callable[[], float]:
-    """The plain mean of the tasks' dev scores, as jiant has it (FACTS 1.3)."""
+def _mean_dev_score(parts: Mapping[str, _Part | _Text], model: Model, resources: Resources) -> Callable[[], float]:
+    """The plain mean of the tasks' dev scores, as jiant has it (FACTS 1.3); masked LM takes no part in it."""
     heads = model.head
     assert isinstance(heads, HeadSet)
-    scores = {name: part.dev_score(model, resources) for name, part in parts.items()}
+    scores = {name: part.dev_score(model, resources) for name, part in parts.items() if isinstance(part, _Part)}
 
     def score() -> float:
         found = []
@@ -219,14 +283,17 @@ def _learn(
     node: Node,
     model: Model,
     course: Course,
-    features: Sequence[Features],
+    features: Sequence[Features] | None,
     dev: Callable[[], float] | None,
     out: Path,
     resources: Resources,
     progress: Progress,
 ) -> TrainingSummary:
-    ids = np.concatenate([np.unique(of.input_ids) for of in features])
-    with trained_rows(model.encoder, ids):
+    """``features``: all that is learned from, so that other rows of the embedding matrix can be left where they are."""
+    only: AbstractContextManager[None] = nullcontext()
+    if features is not None:
+        only = trained_rows(model.encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
+    with only:
         return run_training(
             model,
             course,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xstilts.errors import MissingNameError, StudyError
+from xstilts.hyperparameters import MASKED_LM
 from xstilts.languages import private_use
 from xstilts.study import Study
 from xstilts.task_types import Classification, Tagging
@@ -27,15 +28,16 @@ def check_names(study: Study) -> None:
         for task in choice.tasks:
             where = f"arms.{arm}.intermediate"
             if task not in names():
-                raise MissingNameError("intermediate task", task, intermediate_names, where=where)
+                raise MissingNameError("intermediate task", task, [*intermediate_names, MASKED_LM], where=where)
             if load(task).trains_on is None:
                 raise StudyError(f"{task} has no training rows, so it cannot be an intermediate task", where=where)
+    _check_texts(study)
     _check_mlqa(study)
     _check_measurements(study)
     by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
     for section, values in by_task.items():
         for key in values if isinstance(values, dict) else ():
-            known = [*names(), "intermediate", "target", *(["mixture"] if section == "training" else [])]
+            known = [*names(), MASKED_LM, "intermediate", "target", *(["mixture"] if section == "training" else [])]
             if key not in known:
                 raise MissingNameError("task", key, known, where=section)
     for key in study.data.files:
@@ -53,6 +55,21 @@ def check_names(study: Study) -> None:
         for language in study.languages:
             if language not in known:
                 raise MissingNameError("language", language, known, where="languages")
+
+
+def _check_texts(study: Study) -> None:
+    """Where masked LM learns from a task's rows, the task has texts in that split; retrieval's sentences are test sets."""
+    models = {f"models.{name}.pretrain": of.pretrain for name, of in study.models.items()}
+    arms = {f"arms.{name}.{MASKED_LM}": of.masked_lm for name, of in study.arms.items()}
+    for where, of in (models | arms).items():
+        if of is None or of.text_of_task is None:
+            continue
+        task, split = of.text_of_task
+        with_texts = [name for name in names() if load(name).group != "retrieval"]
+        if task not in with_texts:
+            raise MissingNameError("task with texts", task, with_texts, where=f"{where}.text")
+        if split not in load(task).files:
+            raise StudyError(f"{task} has no split {split!r}", where=f"{where}.text")
 
 
 def _check_mlqa(study: Study) -> None:

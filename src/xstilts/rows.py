@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from xstilts.data.text import read_text
 from xstilts.graph.node import Resources
 from xstilts.inputs import input_file
+from xstilts.task_types import ChoiceExample, PairExample, SpanExample, TaggingExample
 from xstilts.tasks import load
 from xstilts.tasks.folder import read_examples
 from xstilts.tasks.task import Task
@@ -33,6 +35,36 @@ def open_rows(task: Task, entry: Mapping[str, Any], language: str, resources: Re
     for name in ("files", "gold"):
         paths(name)  # once more: a file may change while it is read
     return examples
+
+
+def open_text(entry: Mapping[str, Any], language: str, resources: Resources) -> list[str]:
+    """The texts of a spec's entry: the lines of a file, or what the rows of a task say, each text once and without gold.
+
+    Raises:
+        DataError: as ``open_rows``, or a file without text.
+    """
+    if "task" not in entry:
+        return read_text(input_file(entry["sha256"], resources))
+    rows = open_rows(load(entry["task"]), entry, language, resources)
+    return list(dict.fromkeys(text for row in rows for text in texts_of(row) if text))
+
+
+def texts_of(example: Any) -> tuple[str, ...]:
+    """What one example says, text by text; words stand with spaces between, whatever the language.
+
+    Raises:
+        TypeError: an example of retrieval: a whole set of sentences.
+    """
+    match example:
+        case PairExample():
+            return (example.first.strip(), (example.second or "").strip())
+        case ChoiceExample():
+            return tuple(text.strip() for text in (example.prompt, *example.choices))
+        case TaggingExample():
+            return (" ".join(example.words),)
+        case SpanExample():
+            return (example.context.strip(), example.question.strip())
+    raise TypeError(f"{type(example).__name__} has no texts of its own")
 
 
 def choose_rows(examples: Sequence[Row], rows: int | None) -> list[Row]:

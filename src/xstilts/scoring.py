@@ -13,6 +13,8 @@ from xstilts.chance import chance, verdict
 from xstilts.errors import GoldError, PredictionError
 from xstilts.graph.node import Node, Resources
 from xstilts.metrics import xtreme
+from xstilts.metrics.additive import Additive
+from xstilts.metrics.kept import write_contributions
 from xstilts.rows import choose_rows, open_rows
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
@@ -113,7 +115,8 @@ def place(layer: int, pooling: str) -> str:
 def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> dict[str, Any]:
     """Official scores of every language.
 
-    Writes ``scores.json`` (rows), ``chance.json`` (language -> what guessing scores) and, for a whole test split, the
+    Writes ``scores.json`` (rows), ``chance.json`` (language -> what guessing scores), ``rows/LANGUAGE.npz`` (what each row
+    gives to the score, for retrieval at the layer of the rule: see ``metrics.additive``) and, for a whole test split, the
     submission files.
     """
     spec = node.spec
@@ -130,9 +133,9 @@ def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resourc
         if all(task.type.gold(e) is not None for e in examples):
             guessed[language] = chance(task, examples, language)
         if calibration is None:
-            rows += _score_examples(task, language, examples, outputs)
+            rows += _score_examples(task, language, examples, outputs, out)
         else:
-            without, swept[language] = _score_retrieval(task, language, examples, outputs, calibration)
+            without, swept[language] = _score_retrieval(task, language, examples, outputs, calibration, out)
             rows += without
         if spec["split"] == "test" and spec["rows"] is None:
             _write_submission(task, language, examples, outputs, calibration, out / "submission")
@@ -144,7 +147,7 @@ def score(node: Node, parents: Mapping[str, Path], out: Path, resources: Resourc
 
 
 def _score_examples(
-    task: Task, language: str, examples: Sequence[Any], outputs: Sequence[dict[str, Any]]
+    task: Task, language: str, examples: Sequence[Any], outputs: Sequence[dict[str, Any]], out: Path
 ) -> list[ScoreRow]:
     if len(examples) != len(outputs):
         raise PredictionError(f"{len(outputs)} predictions for {len(examples)} examples of {task.name} {language}")
@@ -153,7 +156,7 @@ def _score_examples(
     if missing:
         return [_without_gold(task, language, missing)]
     answers = [task.type.answer(o) for o in outputs]
-    scores = task.metric(golds, answers, language)
+    scores = _scores(task, golds, answers, language, out)
     status = verdict(task, golds, answers, scores)
     return [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
 
@@ -164,6 +167,7 @@ def _score_retrieval(
     examples: Sequence[Any],
     outputs: Sequence[dict[str, Any]],
     calibration: Mapping[str, Any],
+    out: Path,
 ) -> tuple[list[ScoreRow], list[Scored]]:
     """The row that says why there is no score, if so; the scores at every layer and pooling swept."""
     gold = _only_gold(task, examples, language)
@@ -173,10 +177,23 @@ def _score_retrieval(
     for output in outputs:
         answers = _retrieved(task, language, output, calibration)
         if answers is not None:
-            scores = task.metric(gold, answers, language)
+            chosen = (output["layer"], output["pooling"]) == (calibration["layer"], calibration["pooling"])
+            scores = _scores(task, gold, answers, language, out if chosen else None)
             status = verdict(task, gold, None, scores)
             found.append(Scored(output["layer"], output["pooling"], scores, len(gold), status))
     return [] if found else [_row(task, language, None, None, len(gold), status="no_threshold")], found
+
+
+def _scores(task: Task, golds: Any, answers: Any, language: str, out: Path | None) -> Mapping[str, float]:
+    """The official scores; what each row gives to them is kept under ``out``.
+
+    A task from outside may score in a way that is no sum over rows: then nothing is kept.
+    """
+    if out is None or not isinstance(task.metric, Additive):
+        return task.metric(golds, answers, language)
+    found = task.metric.contributions(golds, answers, language)
+    write_contributions(out / "rows" / f"{language}.npz", found)
+    return task.metric.scores(found.sums())
 
 
 def _retrieval_rows(

@@ -13,8 +13,9 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from xstilts.errors import StudyError, nearest
-from xstilts.hyperparameters import Architecture, Encoding, Frozen, Mixture, Pretraining, Training
+from xstilts.hyperparameters import MASKED_LM, Architecture, Encoding, Frozen, MaskedLM, Mixture, Pretraining, Training
 from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
+from xstilts.statistics.corrections import Correction, Declared, Family
 
 Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]
@@ -64,25 +65,35 @@ class OwnLanguage(Frozen):
 
 
 class Arm(Frozen):
-    """One choice of phase 2: the English intermediate task, several learned together, or ``null`` for the baseline arm.
+    """One choice of phase 2: the intermediate task, several learned together, or ``null`` for the baseline arm.
 
-    ``mixture`` says how several share the steps.
+    ``mixture`` says how several share the steps. ``masked_lm`` may be one of the tasks, or the only one: then the field of
+    that name says what text it learns from. ``source`` is the language of the intermediate rows and ``target_source`` that of
+    the fine-tuning rows (Turc et al. 2021); the study's ``source`` where they are not said.
     """
 
     intermediate: str | tuple[str, ...] | None = None
     mixture: Mixture = Mixture()
+    masked_lm: MaskedLM | None = None
+    source: Code | None = None
+    target_source: Code | None = None
 
     @property
-    def tasks(self) -> tuple[str, ...]:
-        """The intermediate tasks."""
+    def learned(self) -> tuple[str, ...]:
+        """The intermediate tasks, and ``masked_lm`` where it is among them."""
         if isinstance(self.intermediate, tuple):
             return self.intermediate
         return () if self.intermediate is None else (self.intermediate,)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The intermediate tasks: what has rows."""
+        return tuple(name for name in self.learned if name != MASKED_LM)
+
     @model_validator(mode="after")
     def _several_are_mixed(self) -> Arm:
         several = isinstance(self.intermediate, tuple)
-        if several and (len(self.tasks) < 2 or len(set(self.tasks)) != len(self.tasks)):
+        if several and (len(self.learned) < 2 or len(set(self.learned)) != len(self.learned)):
             raise ValueError(
                 "intermediate: a list is for two or more different tasks; name a single one without brackets"
             )
@@ -90,9 +101,17 @@ class Arm(Frozen):
             raise ValueError(
                 "mixture: says how several intermediate tasks share the steps, but there is no list of them"
             )
-        if missing := self.mixture.weights.keys() ^ set(self.tasks) if self.mixture.weights else ():
+        if missing := self.mixture.weights.keys() ^ set(self.learned) if self.mixture.weights else ():
             raise ValueError(
                 f"mixture.weights: one for each task of the list, no other; see {', '.join(sorted(missing))}"
+            )
+        if (MASKED_LM in self.learned) != (self.masked_lm is not None):
+            raise ValueError(
+                "masked_lm: says what text is learned from, for an arm with masked_lm in its intermediate tasks"
+            )
+        if self.source is not None and not self.tasks:
+            raise ValueError(
+                "source: the language of intermediate rows, and this arm has none; target_source is that of fine-tuning"
             )
         return self
 
@@ -137,6 +156,15 @@ class RetrievalChoice(Frozen):
         return self
 
 
+class Comparison(Frozen):
+    """How the arms are compared (``xstilts compare``): declared beforehand, in the words of ``statistics.corrections``."""
+
+    level: float = Field(Declared.level, gt=0, lt=1)
+    correction: Correction = Declared.correction
+    family: Family = Declared.family
+    against: str | None = Declared.against
+
+
 class Study(Frozen):
     """Everything a study is.
 
@@ -162,6 +190,7 @@ class Study(Frozen):
     encoding: dict[str, dict[str, Any]] = Field(default_factory=dict)
     retrieval: RetrievalChoice = RetrievalChoice()
     measurements: dict[str, Measurement] = Field(default_factory=dict)
+    comparison: Comparison = Comparison()
     notes: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -175,12 +204,19 @@ class Study(Frozen):
                         )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed twice")
+        if self.comparison.against is not None and self.comparison.against not in self.arms:
+            raise ValueError(f"comparison.against: no such arm; {nearest(self.comparison.against, self.arms)}")
         return self
 
     @property
     def baseline(self) -> str | None:
         """The name of the arm without intermediate training, if there is one."""
         return next((name for name, arm in self.arms.items() if arm.intermediate is None), None)
+
+    def source_of(self, arm: str, role: str) -> str:
+        """The language of the rows that an arm learns in a role, ``intermediate`` or ``target``."""
+        choice = self.arms[arm]
+        return (choice.source if role == "intermediate" else choice.target_source) or self.source
 
     def train_rows_of(self, task: str, role: str) -> int | None:
         """At most so many training rows for this task; ``None`` is all."""
@@ -259,12 +295,14 @@ def _fields_at(path: list[str]) -> list[str]:
         "limits": Limits,
         "retrieval": RetrievalChoice,
         "measurements": Measurement,
+        "comparison": Comparison,
     }
     inner: dict[str, type[Frozen]] = {
         "pretrain": Pretraining,
         "model": Architecture,
         "training": Training,
         "mixture": Mixture,
+        MASKED_LM: MaskedLM,
     }
     inner |= {"scenarios": Scenarios, "offline": Offline, "single_stream": SingleStream, "server": Server}
     model: type[Frozen] = sections[path[0]] if path and path[0] in sections else Study

@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xstilts.data.translated import origin
 from xstilts.errors import DataError
+from xstilts.hyperparameters import MaskedLM
 from xstilts.study import Study
 from xstilts.tasks import load, targets
 from xstilts.tasks.folder import DataFolder
@@ -32,6 +34,7 @@ class StudyFiles:
         self.study, self.data, self.digest = study, data, digest
         self.places: dict[str, str] = {}  # sha-256 -> where the file lies
         self.left_out: dict[tuple[str, str], dict[str, str]] = {}
+        self.translated: dict[str, str] = {}  # task.split.language -> how a machine translated its rows
         self.entries = cache(self._read_entries)
         self.needed = cache(self._read_needed)
         self.languages = cache(self._find_languages)
@@ -46,8 +49,42 @@ class StudyFiles:
         """The splits of a target that are evaluated."""
         return [s for s in self.study.splits if s in target.files and self.languages(target.name, s)]
 
-    def text(self, pattern: str, language: str) -> FileEntry | None:
-        """The text file of a language, for masked LM; ``None`` if there is none."""
+    def masked_lm(self, settings: MaskedLM, where: str) -> dict[str, dict[str, Any]]:
+        """What masked LM learns from: ``text`` and ``bitext``, by language.
+
+        Args:
+            settings: which files, which languages.
+            where: the settings stand in the study file.
+
+        Raises:
+            DataError: a language has no text, or there are no translations though a share of them is asked for.
+        """
+        text = {language: self._text(settings, language) for language in settings.languages}
+        if missing := [language for language, entry in text.items() if entry is None]:
+            raise DataError(
+                f"no text for {', '.join(missing)}; looked for {settings.text}",
+                where=str(self.data.root),
+                hint=f"{where} says which files and which languages",
+            )
+        found = {code: self._file(settings.bitext, code) for code in settings.languages} if settings.bitext else {}
+        bitext = {code: entry for code, entry in found.items() if entry is not None}
+        if settings.translation and not bitext:
+            raise DataError(
+                f"a share of translations is asked for, but there is no bitext; looked for {settings.bitext}",
+                where=str(self.data.root),
+                hint=f"{where}.bitext names the files, translation: 0 does without",
+            )
+        return {"text": text, "bitext": bitext}
+
+    def _text(self, settings: MaskedLM, language: str) -> dict[str, Any] | None:
+        """The text of a language: a file, or rows of a task; ``None`` if there is none."""
+        if settings.text_of_task is not None:
+            name, split = settings.text_of_task
+            there = self.data.files(load(name), split, language)
+            return {"task": name, **self.entries(name, split, language, False)} if there else None
+        return self._file(settings.text if isinstance(settings.text, str) else settings.text[language], language)
+
+    def _file(self, pattern: str, language: str) -> FileEntry | None:
         path = self.data.root / pattern.replace("{language}", language)
         found = next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
         return None if found is None else self._entry(found)
@@ -60,16 +97,16 @@ class StudyFiles:
     def _evaluated(self, task: Task, language: str) -> list[str]:
         return [s for s in task.files if s != "train" and self.data.files(task, s, language)]
 
-    def dev(self, task: Task) -> dict[str, Any]:
-        """The source-language dev rows that choose a checkpoint."""
-        if not self.data.files(task, "dev", self.study.source):
+    def dev(self, task: Task, source: str) -> dict[str, Any]:
+        """The dev rows, in the language that is learned, that choose a checkpoint."""
+        if not self.data.files(task, "dev", source):
             raise DataError(
-                f"{task.name} has no {self.study.source} dev rows to choose the checkpoint on",
+                f"{task.name} has no {source} dev rows to choose the checkpoint on{self._elsewhere(task, 'dev')}",
                 where=str(self.data.root),
-                hint=f"{self._source_of(task, self.study.source)}\n"
+                hint=f"{self._source_of(task, source)}\n"
                 f"  or say in the study file: training: {{{task.name}: {{selection: last}}}}",
             )
-        return self.entries(task.name, "dev", self.study.source, True)
+        return self.entries(task.name, "dev", source, True)
 
     def _find_languages(self, name: str, split: str) -> tuple[str, ...]:
         """The languages of a target that are evaluated, by the study's rule; test rows that must be there are demanded."""
@@ -105,6 +142,12 @@ class StudyFiles:
         fetch = f"xstilts data fetch STUDY --data {self.data.root}"
         return f"get them: {task.fetch}\n  or, if the Hugging Face hub has them: {fetch}"
 
+    def _elsewhere(self, task: Task, split: str) -> str:
+        """In which languages there are such rows, for an error about one in which there are none."""
+        own = [language for language in self.study.own_languages if self.data.files(task, split, language)]
+        found = dict.fromkeys([*self.data.languages(task, split), *own])
+        return f" (there are some in: {', '.join(found)})" if found else ""
+
     def _leave_out(self, target: str, split: str, language: str, reason: str) -> None:
         key = {"target": target, "split": split, "language": language, "reason": reason}
         self.left_out[target, f"{split}-{language}"] = key
@@ -115,23 +158,23 @@ class StudyFiles:
         first = next(iter(task.read(self.data.files(task, split, language), language)), None)
         return first is not None and task.type.gold(first) is not None
 
-    def _find_overlaps(self, rows_of: str) -> list[dict[str, Any]]:
-        """Test files in the source language whose rows must not be trained on: same shape, any target of the study.
+    def _find_overlaps(self, rows_of: str, source: str) -> list[dict[str, Any]]:
+        """Test files in the language learned whose rows must not be trained on: same shape, any target of the study.
 
         In XTREME's order, whatever the study's: the order in which targets are listed must not change a key.
         """
         found, order = [], [t.name for t in targets()]
         for target in sorted(map(load, self.study.targets), key=lambda t: ([*order, t.name].index(t.name), t.name)):
             same = type(target.type) is type(load(rows_of).type)
-            if same and self.data.files(target, "test", self.study.source):
-                found.append({"task": target.name, **self.entries(target.name, "test", self.study.source, False)})
+            if same and self.data.files(target, "test", source):
+                found.append({"task": target.name, **self.entries(target.name, "test", source, False)})
         return found
 
     def _read_needed(self, name: str, split: str, language: str) -> dict[str, Any]:
         task = load(name)
         if not self.data.files(task, split, language):
             raise DataError(
-                f"{task.name} has no {language} {split} files; looked for "
+                f"{task.name} has no {language} {split} files{self._elsewhere(task, split)}; looked for "
                 f"{' or '.join(self.data.missing(task, split, language))}",
                 where=str(self.data.root),
                 hint=f"{self._source_of(task, language)}\n  or point the study at a stand-in: data: {{files: "
@@ -145,6 +188,8 @@ class StudyFiles:
         if not gold and load(task).group == "retrieval":
             texts = texts[:2]  # BUCC's third file is its gold: mining must not depend on it
         entries = {"files": [self._entry(p) for p in texts]}
+        if how := next(filter(None, map(origin, texts)), ""):
+            self.translated[f"{task}.{split}.{language}"] = how
         if gold:
             entries["gold"] = [self._entry(p) for p in self.data.gold_files(load(task), split, language)]
         return entries

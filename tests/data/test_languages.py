@@ -34,3 +34,11 @@ def test_codes_checks_every_code() -> None:
     assert codes("en de") == ("en", "de")
     with pytest.raises(MissingNameError, match="xx"):
         codes("en xx")
+
+
+def test_three_sizes_by_recalled_wikipedia_articles() -> None:
+    assert [language(code).size for code in ("pt", "fa", "ta", "af", "yo")] == [
+        "1M and more", "0.1M to 1M", "0.1M to 1M", "below 0.1M", "below 0.1M",
+    ]  # fmt: skip
+    articles = [entry.articles for entry in LANGUAGES.values()]
+    assert articles == sorted(articles, reverse=True), "the table is in the order of size"

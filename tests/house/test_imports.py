@@ -26,8 +26,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("inputs",),
     ("rows",),
     ("study_files",),
-    ("checking", "hub", "submission", "scoring", "plan", "report"),
-    ("batching",),
+    ("checking", "hub", "submission", "scoring", "plan", "report", "translation"),
+    ("published",),
+    ("claims", "recommend"),
+    ("batching", "seq2seq"),
     ("models",),
     ("training", "inference"),
     ("bench",),
@@ -42,8 +44,8 @@ NARROW = {  # these see no more than this
     "report": {"errors", "graph", "metrics", "tasks", "languages", "statistics"},
 }
 HEAVY = {
-    "torch": {"batching", "models", "training", "inference", "bench", "learning", "execute"},
-    "transformers": {"models"},
+    "torch": {"batching", "seq2seq", "models", "training", "inference", "bench", "learning", "execute"},
+    "transformers": {"models", "seq2seq"},
 }
 RAY_FILE = "graph/cluster.py"
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy import stats
+from toys import word_tokenizer
 from transformers import AutoModelForMaskedLM
 
 from xstilts.batching.masking import Masking, masked
+from xstilts.errors import ModelError
 from xstilts.hyperparameters import Architecture, Pretraining, Training
 from xstilts.models.loading import load_tokenizer
 from xstilts.models.model import Model
 from xstilts.models.scratch import make_model
 from xstilts.task_types.base import FeatureBuilder, Features
 from xstilts.training.course import MicroBatch
-from xstilts.training.masked_lm import Corpus, MaskedLMCourse, shares
-from xstilts.training.pretrain import Texts, pretrain
+from xstilts.training.masked_lm import Corpus, MaskedLMCourse, Texts, shares
+from xstilts.training.pretrain import pretrain
 
 MASKING = Masking(share=0.15, mask_id=4, special_ids=(0, 1, 2, 3, 4), vocabulary=105)
 CPU = torch.device("cpu")
+UNLIKELY = 1e-3
+"""A seeded draw that is as declared has a p-value above this; what it is was looked at once and stays."""
 WORDS = ["bado", "kelu", "mira", "sonte", "gapu", "rile", "doma", "tesk"]
 TEXTS = Texts(
     {
@@ -57,13 +63,47 @@ def test_as_many_are_hidden_as_declared_and_80_10_10_of_them_become_mask_other_a
     assert hidden.targets is not None
     at = hidden.offsets[:-1].repeat(np.diff(hidden.read_offsets)) + hidden.read
     now = hidden.input_ids[at]
-    assert len(at) / (2000 * 20) == pytest.approx(0.15, abs=0.005)
+    assert stats.binomtest(len(at), 2000 * 20, 0.15).pvalue > UNLIKELY
     assert (features.input_ids[at] == hidden.targets).all()
-    assert (now == MASKING.mask_id).mean() == pytest.approx(0.8, abs=0.015)
-    assert (now == hidden.targets).mean() == pytest.approx(0.1 + 0.1 / 100, abs=0.015)
+    is_mask, is_same = now == MASKING.mask_id, now == hidden.targets
+    fates = [is_mask.sum(), is_same.sum(), (~is_mask & ~is_same).sum()]
+    by_chance = 0.1 / 100  # another sub-word may happen to be the same
+    expected = np.array([0.8, 0.1 + by_chance, 0.1 - by_chance]) * len(at)
+    assert stats.chisquare(fates, expected).pvalue > UNLIKELY
+    others = np.bincount(now[~is_mask & ~is_same], minlength=105)[5:]
+    assert stats.chisquare(others).pvalue > UNLIKELY, "any ordinary sub-word is as likely"
     untouched = np.delete(np.arange(len(hidden.input_ids)), at)
     assert (hidden.input_ids[untouched] == features.input_ids[untouched]).all()
     assert not np.isin(hidden.targets, MASKING.special_ids).any()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.4])
+def test_every_place_is_hidden_as_often_as_any_other_and_at_every_share(share: float) -> None:
+    features = sentences(3000)
+    hidden = masked(features, np.arange(3000), replace(MASKING, share=share), np.random.default_rng(1))
+    places = np.bincount(hidden.read, minlength=22)
+    assert places[0] == places[-1] == 0, "special ones"
+    assert stats.chisquare(places[1:-1]).pvalue > UNLIKELY
+    assert stats.binomtest(int(places.sum()), 3000 * 20, share).pvalue > UNLIKELY
+
+
+def test_other_draws_hide_other_places() -> None:
+    features = sentences(50)
+    first, again, other = (masked(features, np.arange(50), MASKING, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert np.array_equal(first.input_ids, again.input_ids) and np.array_equal(first.read, again.read)
+    assert not np.array_equal(first.input_ids, other.input_ids)
+
+
+def test_a_tokenizer_without_a_mask_is_refused() -> None:
+    with pytest.raises(ModelError, match="no mask"):
+        Masking.of(word_tokenizer(), 0.15)
+
+
+@pytest.mark.real_model
+def test_of_the_real_vocabulary_no_special_sub_word_is_hidden_or_put_in(e5_small: Path) -> None:
+    masking = Masking.of(load_tokenizer(e5_small), 0.15)
+    assert masking.mask_id == 250_001 and masking.vocabulary == 250_002
+    assert set(masking.special_ids) == {0, 1, 2, 3, 250_001}
 
 
 def test_something_is_always_hidden() -> None:

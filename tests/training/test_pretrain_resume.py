@@ -13,7 +13,8 @@ from xstilts.graph.disk import digest_file
 from xstilts.hyperparameters import Architecture, Pretraining, Training
 from xstilts.models import scratch
 from xstilts.training.checkpoint import Checkpoints
-from xstilts.training.pretrain import Texts, pretrain
+from xstilts.training.masked_lm import Texts
+from xstilts.training.pretrain import pretrain
 
 WORDS = ["bado", "kelu", "mira", "sonte", "gapu", "rile", "doma", "tesk", "vurhin", "joswal", "zepqui", "faxyth"]
 TEXTS = Texts({"en": [f"{a} {b} {a}." for a in WORDS for b in WORDS]}, {})

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from xstilts.batching.batch import ranges
+from xstilts.errors import ModelError
 from xstilts.task_types import Features, Tokenizer
 from xstilts.task_types.base import IntArray
 
@@ -36,10 +37,13 @@ class Masking:
         """The masking of a tokenizer that has a mask.
 
         Raises:
-            ValueError: it has none.
+            ModelError: it has none.
         """
         if tokenizer.mask_id is None:
-            raise ValueError("the tokenizer has no mask token")
+            raise ModelError(
+                "the tokenizer has no mask token, so nothing can be hidden from this model",
+                hint="masked LM needs a model that was pre-trained by it, with mask_token in tokenizer_config.json",
+            )
         added = tokenizer.rust.get_added_tokens_decoder()
         special = tuple(sorted(number for number, token in added.items() if token.special))
         return cls(share, tokenizer.mask_id, special, tokenizer.rust.get_vocab_size(with_added_tokens=True))

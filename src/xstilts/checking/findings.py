@@ -30,7 +30,7 @@ class Part:
 
     ``rows`` is ``None`` when there is no file; when a bad row ended the reading it counts the rows before that one.
     ``published`` is ``None`` when no published count is known. ``with_gold`` counts rows whose gold is there,
-    ``dropped`` the rows without a majority label, which readers leave out.
+    ``dropped`` the rows that readers leave out: without a majority label, or damaged in a published translation.
     """
 
     task: str

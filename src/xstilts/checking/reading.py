@@ -17,7 +17,8 @@ from pathlib import Path
 
 from xstilts.checking.findings import BadRow
 from xstilts.data.files import json_lines, suffix
-from xstilts.data.pairs import NLI_LABELS
+from xstilts.data.pairs import NLI_LABELS, PARAPHRASE_LABELS, damaged_rows
+from xstilts.data.squad import lost_answers
 from xstilts.data.tables import header, header_rows
 from xstilts.errors import XstiltsError
 from xstilts.task_types import Classification, Span
@@ -147,10 +148,15 @@ class Mended:
 
 
 def unlabelled_rows(task: Task, files: Sequence[Path]) -> int:
-    """How many NLI rows have no majority label (``-``): readers drop them (785 in SNLI's train split; FACTS 1.1)."""
-    if not (isinstance(task.type, Classification) and set(task.type.labels) == set(NLI_LABELS)):
-        return 0
-    return sum(_unlabelled(path) for path in files)
+    """How many rows the readers drop.
+
+    NLI rows without a majority label (``-``: 785 in SNLI's train split; FACTS 1.1); damaged rows of XTREME's translations.
+    """
+    if isinstance(task.type, Span):
+        return sum(map(lost_answers, files))
+    labels = set(task.type.labels) if isinstance(task.type, Classification) else set()
+    count = {frozenset(NLI_LABELS): _unlabelled, frozenset(PARAPHRASE_LABELS): damaged_rows}.get(frozenset(labels))
+    return sum(map(count, files)) if count else 0
 
 
 def _unlabelled(path: Path) -> int:

@@ -83,7 +83,7 @@ def _notes(parts: Sequence[Part], found: Sequence[Part]) -> Iterable[str]:
         yield "gold in part: " + _named(partly)
     dropped = sum(p.dropped for p in found)
     if dropped:
-        yield f"{dropped:,} rows without a majority label left out"
+        yield f"{dropped:,} rows without a majority label, or damaged in translation, left out"
     named = [p.language for p in found if p.overridden]
     if named:
         yield "files named by the study: " + _named(named)

@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 
 import xstilts
-from xstilts.cli import bench, data, looking, measuring, own_text, studies
+from xstilts.cli import (
+    bench,
+    comparing,
+    data,
+    looking,
+    measuring,
+    own_text,
+    published,
+    recommending,
+    studies,
+    translating,
+)
 from xstilts.cli.options import err, out
 from xstilts.errors import XstiltsError
 
@@ -28,10 +39,14 @@ xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
   xstilts plan STUDY --data DIR      what a study would compute
   xstilts run STUDY --data DIR       compute it; run again to go on
   xstilts results                    tables; --json - for one row per number
+  xstilts compare STUDY              arms against the baseline, with intervals
+  xstilts published                  ours beside the papers', and why they differ
+  xstilts recommend TARGET           which intermediate task first
   xstilts bench MODEL --target T     what its answers cost, by language
   xstilts impact                     speed beside score; choose takes one
   xstilts score --predictions DIR --gold DIR    an XTREME submission, officially
   xstilts predict MODEL FILE         your own text; embed gives vectors
+  xstilts translate TASK --to LL     training rows in another language
 
   xstilts VERB --help                more about one of them"""
 
@@ -42,6 +57,10 @@ for verb in (
     studies.status,
     studies.why,
     studies.results,
+    comparing.compare,
+    published.published,
+    published.claims,
+    recommending.recommend,
     bench.bench,
     measuring.impact,
     measuring.choose,
@@ -50,6 +69,7 @@ for verb in (
     looking.score,
     own_text.predict,
     own_text.embed,
+    translating.translate,
     studies.clean,
 ):
     app.command()(verb)

@@ -56,10 +56,10 @@ def emit(json_to: str | None, value: Any, draw: Callable[[], None]) -> None:
     elif json_to == "-":
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     else:
-        _write(Path(json_to), json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+        write_text(Path(json_to), json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Whole or not at all: written aside and renamed; a pipe or a device is written straight."""
     from xstilts.graph.disk import aside, guarded, write_synced
 

@@ -97,6 +97,9 @@ def results(
     by_language: Annotated[
         bool | None, typer.Option("--by-language/--no-by-language", help="Tables by language, too.")
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Retrieval instead: by the rule, at the fixed and at the best layer.")
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
     json_to: JsonTo = None,
 ) -> None:
@@ -105,7 +108,13 @@ def results(
     from xstilts.report import show
 
     with journey.open_store(store, must_exist=True) as opened:
-        if json_to is not None:
+        if layers:
+            emit(
+                json_to,
+                journey.layer_rows(opened, study),
+                lambda: show.show_grids(journey.layer_tables(opened, study), out, as_markdown=markdown),
+            )
+        elif json_to is not None:
             emit(json_to, journey.rows(opened, study), lambda: None)
         else:
             show.show_tables(journey.tables(opened, study, by_language), out, as_markdown=markdown)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from xstilts.data.files import json_lines, place, require, require_text, suffix
+from xstilts.data.files import json_lines, lines, place, require, require_text, suffix
 from xstilts.data.tables import header, header_rows, missing_column, quoted_rows
 from xstilts.errors import DataError
 from xstilts.task_types import PairExample
@@ -79,12 +79,37 @@ def _rows(path: Path, language: str, labels: Collection[str]) -> Iterator[Row]:
             where=place(path, 1),
             hint="headers that are read: " + "; ".join(" ".join(h) for h in _HEADERS),
         )
+    if len(names) == 5:
+        return _translated_rows(path, labels)
     return _bare_rows(path)
 
 
 def _bare_rows(path: Path) -> Iterator[Row]:
     """XTREME's rows: two texts, and a label but for test files."""
     return ((n, f[0], f[1], f[2] if len(f) == 3 else None) for n, f in quoted_rows(path, (2, 3)))
+
+
+def _translated_rows(path: Path, labels: Collection[str]) -> Iterator[Row]:
+    """XTREME's translate-train rows, unquoted: the English pair, the translated pair, a label (read in TensorFlow Datasets).
+
+    Some published rows of PAWS-X are damaged: they end in no label. They are left out, and `data check` counts them.
+    """
+    for number, fields in _tab_rows(path):
+        if len(fields) == 5 and (fields[4] in labels or "0" not in labels):
+            yield number, fields[2], fields[3], fields[4]
+        elif "0" not in labels:
+            raise DataError(f"{len(fields)} columns, expected 5", where=place(path, number))
+
+
+def damaged_rows(path: Path) -> int:
+    """How many rows of a translate-train file of PAWS-X are damaged; 0 for other files."""
+    if suffix(path) != ".tsv" or len(header(path)) != 5 or _HEADER_WORDS & set(header(path)):
+        return 0
+    return sum(len(fields) != 5 or fields[4] not in PARAPHRASE_LABELS for _, fields in _tab_rows(path))
+
+
+def _tab_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.split("\t")) for number, line in lines(path) if line)
 
 
 def _header_rows(

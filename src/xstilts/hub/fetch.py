@@ -102,13 +102,13 @@ class _Fetcher:
             (self.done.passed_over if spared else self.done.refused).append(told)
 
     def texts(self, study: Study) -> None:
-        """Look for the text that models are pre-trained on; the hub has none."""
+        """Look for the text that masked LM learns from; the hub has none."""
         for text in texts(study):
             names = {language: text.pattern.replace("{language}", language) for language in text.languages}
             absent = [language for language, name in names.items() if _present(self.data / name) is None]
             self.done.there += len(names) - len(absent)
             if absent and not (text.one_is_enough and len(absent) < len(names)):
-                told = {"task": f"models.{text.model}.pretrain", "split": text.what, "languages": absent}
+                told = {"task": text.where, "split": text.what, "languages": absent}
                 reason = f"pre-training text is not fetched from the hub; looked for {text.pattern}"
                 self.done.refused.append(told | {"reason": reason, "get": _MAKE.format(data=self.data)})
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from xstilts.hub.declared import REFUSED
+from xstilts.hyperparameters import MASKED_LM, MaskedLM
 from xstilts.study import Study
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
@@ -28,9 +29,9 @@ class Need:
 
 @dataclass(frozen=True)
 class Text:
-    """What one model is pre-trained on: a file for each language. ``one_is_enough``: of translations, any are."""
+    """What masked LM learns from: a file for each language. ``one_is_enough``: of translations, any are."""
 
-    model: str
+    where: str  # in the study file
     what: str
     pattern: str
     languages: tuple[str, ...]
@@ -55,24 +56,37 @@ def needs(study: Study) -> list[Need]:
 
 
 def texts(study: Study) -> list[Text]:
-    """The texts and translations that the study's models are pre-trained on."""
+    """The texts and translations that the study's models and arms learn by masked LM; not those that are a task's rows."""
     found = []
-    for name, choice in study.models.items():
-        if (made := choice.pretrain) is not None:
-            found.append(Text(name, "text", made.text, made.languages))
-            if made.translation and made.bitext:
-                found.append(Text(name, "bitext", made.bitext, made.languages, one_is_enough=True))
+    for where, of in _masked_lm(study).items():
+        if isinstance(of.text, dict):
+            found += [Text(where, "text", of.text[language], (language,)) for language in of.languages]
+        elif of.text_of_task is None:
+            found.append(Text(where, "text", of.text, of.languages))
+        if of.translation and of.bitext:
+            found.append(Text(where, "bitext", of.bitext, of.languages, one_is_enough=True))
     return found
+
+
+def _masked_lm(study: Study) -> dict[str, MaskedLM]:
+    """Place in the study file -> what is learned there by masked LM."""
+    found: dict[str, MaskedLM] = {f"models.{n}.pretrain": of.pretrain for n, of in study.models.items() if of.pretrain}
+    return found | {f"arms.{name}.{MASKED_LM}": of.masked_lm for name, of in study.arms.items() if of.masked_lm}
 
 
 def _all(study: Study) -> Iterator[Need]:
     targets = [load(name) for name in study.targets]
-    for arm in study.arms.values():
-        for name in arm.tasks:
-            yield from _training(study, load(name), "intermediate", targets)
+    for arm, choice in study.arms.items():
+        for name in choice.tasks:
+            yield from _training(study, load(name), "intermediate", targets, study.source_of(arm, "intermediate"))
+    for of in _masked_lm(study).values():
+        if of.text_of_task is not None:
+            yield from (Need(*of.text_of_task, language) for language in of.languages)
+    sources = dict.fromkeys(study.source_of(arm, "target") for arm in study.arms)
     for target in targets:
         if target.trains_on is not None:
-            yield from _training(study, target, "target", targets)
+            for source in sources:
+                yield from _training(study, target, "target", targets, source)
         for split in study.splits:
             if split in target.files:
                 spared = split == "dev" and target.name not in REFUSED  # as in the plan: a language may lack dev rows
@@ -84,15 +98,15 @@ def _all(study: Study) -> Iterator[Need]:
         yield from (Need(bucc.name, "dev", language, optional=True) for language in dict.fromkeys(pairs))
 
 
-def _training(study: Study, task: Task, role: str, targets: list[Task]) -> Iterator[Need]:
+def _training(study: Study, task: Task, role: str, targets: list[Task], source: str) -> Iterator[Need]:
     rows_of = load(str(task.trains_on))
-    yield Need(rows_of.name, "train", study.source)
+    yield Need(rows_of.name, "train", source)
     if study.training_of(task.name, role, task.training).selection == "dev":
-        yield Need(task.name, "dev", study.source)
+        yield Need(task.name, "dev", source)
     if study.data.drop_overlap:
         for target in targets:
-            if type(target.type) is type(rows_of.type) and study.source in target.languages:
-                yield Need(target.name, "test", study.source, optional=True)
+            if type(target.type) is type(rows_of.type) and source in target.languages:
+                yield Need(target.name, "test", source, optional=True)
 
 
 def _languages(study: Study, target: Task) -> list[str]:

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from xstilts.batching import gather, inference_batches, ranges
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import Encoding
 from xstilts.models.model import Model
 from xstilts.task_types import Classification, Features, Tagging, TaskType
-from xstilts.task_types.base import FloatArray
+from xstilts.task_types.base import FloatArray, IntArray
 from xstilts.tasks.task import Task
 
 Progress = Callable[..., None]
@@ -42,18 +43,27 @@ def predict_logits(
     """
     logits: FloatArray | None = None
     read_counts = np.diff(features.read_offsets)
+
+    def keep(sequences: IntArray, computed: Tensor) -> FloatArray:
+        part = computed.float().cpu().numpy()
+        whole = np.empty((len(features.read), part.shape[1]), np.float32) if logits is None else logits
+        whole[ranges(features.read_offsets[sequences], read_counts[sequences])] = part
+        return whole
+
     was_training, done = model.training, 0
     model.eval()
     try:
         with torch.inference_mode():
+            waiting: tuple[IntArray, Tensor] | None = None
             for sequences in inference_batches(features, micro_batch_tokens):
-                part = model.logits(gather(features, sequences, model.device)).float().cpu().numpy()
-                if logits is None:
-                    logits = np.empty((len(features.read), part.shape[1]), np.float32)
-                logits[ranges(features.read_offsets[sequences], read_counts[sequences])] = part
+                computed = model.logits(gather(features, sequences, model.device))
+                # A batch is fetched when the next one is on its way, so that a device never waits to be given work.
+                logits = logits if waiting is None else keep(*waiting)
+                waiting = sequences, computed
                 done += len(sequences)
                 if progress is not None:
                     progress(done, features.num_sequences, "sequences")
+            logits = logits if waiting is None else keep(*waiting)
     finally:
         model.train(was_training)
     if logits is None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xstilts.metrics.additive import ROWS, Additive, Contributions
 from xstilts.metrics.checks import check_rows
 
 
-def accuracy(golds: Sequence[Any], predictions: Sequence[Any]) -> float:
-    """Share of equal rows, 0 to 1. A prediction that is no label at all is a wrong one.
+def right_rows(golds: Sequence[Any], predictions: Sequence[Any], language: str) -> Contributions:
+    """1 for a row that is equal to its gold, else 0. A prediction that is no label at all is a wrong one.
 
     Raises:
         GoldError: gold is missing.
         PredictionError: the numbers of rows differ.
     """
     check_rows(golds, predictions)
-    return sum(bool(gold == prediction) for gold, prediction in zip(golds, predictions, strict=True)) / len(golds)
+    right = [float(bool(gold == prediction)) for gold, prediction in zip(golds, predictions, strict=True)]
+    return Contributions({"right": right})
 
 
-def accuracy_metric(golds: Sequence[Any], predictions: Sequence[Any], language: str) -> dict[str, float]:
-    """``{"accuracy": 0..100}``; the language plays no part. Errors as ``accuracy``."""
-    return {"accuracy": accuracy(golds, predictions) * 100}
+def share_right(sums: Mapping[str, float]) -> dict[str, float]:
+    """``{"accuracy": 0..100}``."""
+    return {"accuracy": sums["right"] / sums[ROWS] * 100}
+
+
+accuracy_metric = Additive(right_rows, share_right, "example")
+"""``{"accuracy": 0..100}``; the language plays no part. Errors as ``right_rows``."""

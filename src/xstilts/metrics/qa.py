@@ -14,11 +14,12 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from xstilts.errors import GoldError, XstiltsError
 from xstilts.languages import private_use
+from xstilts.metrics.additive import ROWS, Additive, Contributions
 from xstilts.metrics.checks import check_rows
 
 Answers = Sequence[str]
@@ -41,43 +42,54 @@ _HAN = re.compile("([\u4e00-\u9fa5])")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def squad_metric(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> dict[str, float]:
-    """``exact_match`` and ``f1`` of SQuAD v1.1's script, 0..100 (XQuAD, TyDiQA); the language plays no part.
-
-    Args:
-        golds: the texts of each question's answers, at least one.
-        predictions: the answer to each question; ``None`` is an unanswered question, which scores 0 in both.
-        language: not used.
-
-    Raises:
-        GoldError: gold is missing or a question has no answer.
-        PredictionError: the numbers of rows differ.
-    """
-    return _answer_scores(golds, predictions, normalise_squad, _f1)
+def _squad(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> Contributions:
+    return _answers(golds, predictions, normalise_squad, _f1)
 
 
-def mlqa_metric(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> dict[str, float]:
-    """``exact_match`` and ``f1`` of MLQA's script, 0..100. Arguments and errors as ``squad_metric``.
-
-    The language decides on articles and words; a constructed one (private-use code) has no articles. Another one that
-    MLQA does not have raises ``XstiltsError``.
-    """
+def _mlqa(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> Contributions:
     if language not in _ARTICLES and not private_use(language):
         raise XstiltsError(
             f"MLQA's script has no rule for the language {language!r}", hint=f"it has: {', '.join(sorted(_ARTICLES))}"
         )
-    return _answer_scores(golds, predictions, lambda text: normalise_mlqa(text, language), _f1)
+    return _answers(golds, predictions, lambda text: normalise_mlqa(text, language), _f1)
 
 
-def squad_v2_metric(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> dict[str, float]:
-    """``exact_match`` and ``f1`` of SQuAD v2.0's script, 0..100.
-
-    An empty tuple of answers is an unanswerable question, whose right prediction is the empty string. Gold answers that
-    normalise to nothing do not count. Arguments and errors otherwise as ``squad_metric``.
-    """
+def _squad_v2(golds: Sequence[Answers], predictions: Sequence[str | None], language: str) -> Contributions:
     check_rows(golds, predictions)
     kept = [tuple(answer for answer in answers if normalise_squad(answer)) or ("",) for answers in golds]
-    return _answer_scores(kept, predictions, normalise_squad, _f1_or_both_empty)
+    return _answers(kept, predictions, normalise_squad, _f1_or_both_empty)
+
+
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
+    return {name: 100.0 * sums[name] / sums[ROWS] for name in ("exact_match", "f1")}
+
+
+squad_metric = Additive(_squad, _means, "question")
+"""``exact_match`` and ``f1`` of SQuAD v1.1's script, 0..100 (XQuAD, TyDiQA); the language plays no part.
+
+Args:
+    golds: the texts of each question's answers, at least one.
+    predictions: the answer to each question; ``None`` is an unanswered question, which scores 0 in both.
+    language: not used.
+
+Raises:
+    GoldError: gold is missing or a question has no answer.
+    PredictionError: the numbers of rows differ.
+"""
+
+mlqa_metric = Additive(_mlqa, _means, "question")
+"""``exact_match`` and ``f1`` of MLQA's script, 0..100. Arguments and errors as ``squad_metric``.
+
+The language decides on articles and words; a constructed one (private-use code) has no articles. Another one that MLQA does
+not have raises ``XstiltsError``.
+"""
+
+squad_v2_metric = Additive(_squad_v2, _means, "question")
+"""``exact_match`` and ``f1`` of SQuAD v2.0's script, 0..100.
+
+An empty tuple of answers is an unanswerable question, whose right prediction is the empty string. Gold answers that normalise
+to nothing do not count. Arguments and errors otherwise as ``squad_metric``.
+"""
 
 
 def normalise_squad(text: str) -> str:
@@ -118,19 +130,18 @@ def _f1_or_both_empty(prediction: list[str], gold: list[str]) -> float:
     return _f1(prediction, gold) if prediction and gold else float(prediction == gold)
 
 
-def _answer_scores(
+def _answers(
     golds: Sequence[Answers], predictions: Sequence[str | None], normalise: Normalise, answer_f1: AnswerF1
-) -> dict[str, float]:
+) -> Contributions:
+    """Exact match (0 or 1) and F1 (0 to 1) of each question."""
     check_rows(golds, predictions)
-    exact, f1 = 0, 0.0
+    exact: list[float] = []
+    f1: list[float] = []
     for row, (answers, prediction) in enumerate(zip(golds, predictions, strict=True)):
         if isinstance(answers, str) or not answers:
             raise GoldError(f"the gold of question {row} is {answers!r}: a tuple of one answer or more is needed")
-        if prediction is None:
-            continue
-        found = normalise(prediction)
-        wanted = [normalise(answer) for answer in answers]
-        exact += found in wanted
-        # Added one by one: `sum` rounds differently from Python 3.12 on, and the official scripts add one by one.
-        f1 += max(answer_f1(found.split(), gold.split()) for gold in wanted)
-    return {"exact_match": 100.0 * exact / len(golds), "f1": 100.0 * f1 / len(golds)}
+        found = None if prediction is None else normalise(prediction)
+        wanted = [] if found is None else [normalise(answer) for answer in answers]
+        exact.append(float(found in wanted))
+        f1.append(0.0 if found is None else max(answer_f1(found.split(), gold.split()) for gold in wanted))
+    return Contributions({"exact_match": exact, "f1": f1})

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 
 from xstilts.errors import GoldError, PredictionError, XstiltsError
+from xstilts.metrics.additive import Additive, Contributions
 from xstilts.metrics.checks import check_gold, check_rows
-from xstilts.metrics.classification import accuracy
+from xstilts.metrics.classification import right_rows, share_right
 from xstilts.metrics.pairs import f1_precision_recall
 
 Pair = tuple[str, str]
 
 
-def mining_metric(golds: Collection[Pair], predictions: Collection[Pair], language: str) -> dict[str, float]:
-    """``f1``, ``precision`` and ``recall`` of the mined (foreign id, English id) pairs, 0..100.
+def _mined(golds: Collection[Pair], predictions: Collection[Pair], language: str) -> Contributions:
+    """For each foreign sentence of a gold or a mined pair: its right, mined and gold pairs.
 
-    Both sides are sets: order and repetition play no part, and the numbers of pairs may differ. Nothing mined scores 0.
-
-    Raises:
-        GoldError: there is no gold pair, or one is ``None`` or no pair.
-        PredictionError: a prediction is no pair.
+    All other sentences of the pool would give zeros: they move no score, and hardly the spread of a ratio of sums.
     """
     check_gold(golds)
-    return f1_precision_recall(_pairs(golds, GoldError), _pairs(predictions, PredictionError))
+    gold, mined = _pairs(golds, GoldError), _pairs(predictions, PredictionError)
+    counts = [Counter(foreign for foreign, _ in pairs) for pairs in (gold & mined, mined, gold)]
+    units = sorted(counts[1].keys() | counts[2].keys())
+    columns = {
+        name: [float(of[unit]) for unit in units]
+        for name, of in zip(("right", "predicted", "gold"), counts, strict=True)
+    }
+    return Contributions(columns, units)
+
+
+def _pair_scores(sums: Mapping[str, float]) -> dict[str, float]:
+    return f1_precision_recall(sums["right"], sums["predicted"], sums["gold"])
+
+
+mining_metric = Additive(_mined, _pair_scores, "foreign sentence of a gold or mined pair")
+"""``f1``, ``precision`` and ``recall`` of the mined (foreign id, English id) pairs, 0..100.
+
+Both sides are sets: order and repetition play no part, and the numbers of pairs may differ. Nothing mined scores 0.
+
+Raises:
+    GoldError: there is no gold pair, or one is ``None`` or no pair.
+    PredictionError: a prediction is no pair.
+"""
 
 
 def _pairs(pairs: Collection[Pair], error: type[XstiltsError]) -> set[Pair]:
@@ -33,17 +53,20 @@ def _pairs(pairs: Collection[Pair], error: type[XstiltsError]) -> set[Pair]:
     return {(foreign, english) for foreign, english in pairs}
 
 
-def nearest_metric(golds: Sequence[int], predictions: Sequence[int], language: str) -> dict[str, float]:
-    """``{"accuracy": 0..100}`` of the 0-based line of the foreign sentence found for each English line.
-
-    Raises:
-        GoldError: gold is missing or no whole number.
-        PredictionError: the numbers of rows differ, or a prediction is no whole number.
-    """
+def _neighbours(golds: Sequence[int], predictions: Sequence[int], language: str) -> Contributions:
     check_rows(golds, predictions)
     _check_whole(golds, GoldError)
     _check_whole(predictions, PredictionError)
-    return {"accuracy": accuracy(golds, predictions) * 100}
+    return right_rows(golds, predictions, language)
+
+
+nearest_metric = Additive(_neighbours, share_right, "English sentence")
+"""``{"accuracy": 0..100}`` of the 0-based line of the foreign sentence found for each English line.
+
+Raises:
+    GoldError: gold is missing or no whole number.
+    PredictionError: the numbers of rows differ, or a prediction is no whole number.
+"""
 
 
 def _check_whole(values: Sequence[object], error: type[XstiltsError]) -> None:

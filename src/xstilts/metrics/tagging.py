@@ -13,9 +13,13 @@ seqeval 1.2.2 cuts the first character off a bare tag, so it cannot tell ``SCONJ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 from xstilts.errors import GoldError, PredictionError, XstiltsError
+from xstilts.metrics.additive import Additive, Contributions
 from xstilts.metrics.checks import check_rows
 from xstilts.metrics.pairs import f1_precision_recall
 
@@ -64,41 +68,58 @@ def _opens(before: tuple[str, str], here: tuple[str, str]) -> bool:
     return here[0] not in "O." and before[1] != here[1]
 
 
-def pos_metric(golds: Sequence[Tags], predictions: Sequence[Tags], language: str) -> dict[str, float]:
-    """Chunk ``f1``, ``precision`` and ``recall`` on bare tags, and ``token_accuracy``, 0..100.
-
-    XTREME calls the first one accuracy; it is not. A row is a sentence. The language plays no part.
-
-    Raises:
-        GoldError: gold is missing or holds an empty tag.
-        PredictionError: the numbers of sentences, or of tags in a sentence, differ; or a tag is empty.
-    """
-    return _scores(golds, predictions)
-
-
-def ner_metric(golds: Sequence[Tags], predictions: Sequence[Tags], language: str) -> dict[str, float]:
-    """Entity ``f1``, ``precision`` and ``recall``, micro over all entities, and ``token_accuracy``, 0..100.
-
-    Tags are BIO strings (``B-PER``, ``I-PER``, ``O``). An ``I-`` without a ``B-`` before it opens an entity. Errors as
-    ``pos_metric``.
-    """
-    return _scores(golds, predictions)
-
-
-def _scores(golds: Sequence[Tags], predictions: Sequence[Tags]) -> dict[str, float]:
+def _tagged(golds: Sequence[Tags], predictions: Sequence[Tags], language: str) -> Contributions:
+    """For each sentence its right, predicted and gold chunks, its tags and the right ones among them."""
     check_rows(golds, predictions)
-    tokens = right = 0
     for row, (gold, prediction) in enumerate(zip(golds, predictions, strict=True)):
         _check_tags(gold, row, GoldError)
         _check_tags(prediction, row, PredictionError)
         if len(gold) != len(prediction):
             raise PredictionError(f"sentence {row} has {len(prediction)} predicted tags, its gold has {len(gold)}")
-        tokens += len(gold)
-        right += sum(g == p for g, p in zip(gold, prediction, strict=True))
-    if tokens == 0:
+    if not any(golds):
         raise GoldError("there is no gold tag in any sentence")
-    scores = f1_precision_recall(chunks(golds), chunks(predictions))
-    return {**scores, "token_accuracy": right / tokens * 100}
+    wanted, found = chunks(golds), chunks(predictions)
+    starts = list(accumulate((len(tags) + 1 for tags in golds), initial=0))[:-1]  # as ``chunks`` counts positions
+    columns = {
+        "right": _by_sentence(wanted & found, starts),
+        "predicted": _by_sentence(found, starts),
+        "gold": _by_sentence(wanted, starts),
+        "tags": [float(len(tags)) for tags in golds],
+        "right_tags": [
+            float(sum(g == p for g, p in zip(gold, prediction, strict=True)))
+            for gold, prediction in zip(golds, predictions, strict=True)
+        ],
+    }
+    return Contributions(columns)
+
+
+def _by_sentence(found: Iterable[Chunk], starts: Sequence[int]) -> list[float]:
+    """How many of the chunks are in each sentence; no chunk is in two."""
+    counts = Counter(bisect_right(starts, first) - 1 for _, first, _ in found)
+    return [float(counts[sentence]) for sentence in range(len(starts))]
+
+
+def _tagging_scores(sums: Mapping[str, float]) -> dict[str, float]:
+    scores = f1_precision_recall(sums["right"], sums["predicted"], sums["gold"])
+    return {**scores, "token_accuracy": sums["right_tags"] / sums["tags"] * 100 if sums["tags"] else 0.0}
+
+
+pos_metric = Additive(_tagged, _tagging_scores, "sentence")
+"""Chunk ``f1``, ``precision`` and ``recall`` on bare tags, and ``token_accuracy``, 0..100.
+
+XTREME calls the first one accuracy; it is not. A row is a sentence. The language plays no part.
+
+Raises:
+    GoldError: gold is missing or holds an empty tag.
+    PredictionError: the numbers of sentences, or of tags in a sentence, differ; or a tag is empty.
+"""
+
+ner_metric = pos_metric
+"""Entity ``f1``, ``precision`` and ``recall``, micro over all entities, and ``token_accuracy``, 0..100.
+
+Tags are BIO strings (``B-PER``, ``I-PER``, ``O``). An ``I-`` without a ``B-`` before it opens an entity. Errors as
+``pos_metric``.
+"""
 
 
 def _check_tags(tags: Tags, row: int, error: type[XstiltsError]) -> None:

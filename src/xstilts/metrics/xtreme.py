@@ -45,17 +45,21 @@ def group_scores(scores: Mapping[str, float | None], groups: Mapping[str, Sequen
     return {group: mean_of_all(scores, tasks) for group, tasks in groups.items()}
 
 
-def without_source(languages: Mapping[str, float], names: Sequence[str], source: str = "en") -> float | None:
-    """A task's mean over its zero-shot languages: ``names`` without ``source``; ``None`` unless all are there."""
-    return mean_of_all(languages, [name for name in names if name != source])
+def without_source(
+    languages: Mapping[str, float], names: Sequence[str], source: str = "en", *more: str
+) -> float | None:
+    """A task's mean over its zero-shot languages: ``names`` without those learned in; ``None`` unless all are there."""
+    return mean_of_all(languages, [name for name in names if name not in (source, *more)])
 
 
-def transfer_gap(languages: Mapping[str, float], names: Sequence[str], source: str = "en") -> float | None:
-    """The source language's score minus the mean over the others.
+def transfer_gap(
+    languages: Mapping[str, float], names: Sequence[str], source: str = "en", seen: Sequence[str] = ()
+) -> float | None:
+    """The source language's score minus the mean over the others that are not ``seen`` in training either.
 
     ``None`` if a language is missing or the task has no test in the source language (retrieval).
     """
-    others = without_source(languages, names, source)
+    others = without_source(languages, names, source, *seen)
     if source not in names or source not in languages or others is None:
         return None
     return languages[source] - others

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from xstilts.errors import ModelError
 from xstilts.task_types import Head
 
 
@@ -59,7 +60,17 @@ class MaskedLMHead(nn.Module):
         self._tied: tuple[nn.Embedding, ...] = ()  # in a tuple, so that it is not registered twice
 
     def tie(self, embeddings: nn.Embedding) -> None:
-        """Use ``embeddings.weight`` (V x H) as output layer."""
+        """Use ``embeddings.weight`` (V x H) as output layer.
+
+        Raises:
+            ModelError: the matrix is of another shape than V x H (ALBERT's embeddings are narrower than its layers).
+        """
+        needed, there = (len(self.bias), self.dense.out_features), tuple(embeddings.weight.shape)
+        if there != needed:
+            raise ModelError(
+                f"the embedding matrix is {there[0]} x {there[1]}, but a masked-LM head that shares it needs {needed[0]} x "
+                f"{needed[1]}"
+            )
         self._tied = (embeddings,)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -103,6 +114,8 @@ MODULES: Mapping[str, set[str]] = {
 def new_head(head: Head, config: Any, seed: int, *, dropout: float | None = None) -> AnyHead:
     """A head with fresh weights, as transformers makes them: normal(0, ``initializer_range``), zero bias, norms at one.
 
+    Masked LM takes activation and epsilon from the config; where it has none, GELU and BERT's 1e-12.
+
     Args:
         head: what the shape of task needs.
         config: the encoder's transformers config.
@@ -121,7 +134,8 @@ def new_head(head: Head, config: Any, seed: int, *, dropout: float | None = None
         case "token":
             made = TokenHead(hidden_size, head.num_outputs, dropout)
         case "masked_lm":
-            made = MaskedLMHead(hidden_size, head.num_outputs, config.hidden_act, config.layer_norm_eps)
+            activation, epsilon = getattr(config, "hidden_act", "gelu"), getattr(config, "layer_norm_eps", 1e-12)
+            made = MaskedLMHead(hidden_size, head.num_outputs, activation, epsilon)
     generator = torch.Generator().manual_seed(seed)
     deviation = float(getattr(config, "initializer_range", 0.02))
     with torch.no_grad():

@@ -100,6 +100,8 @@ class Layout:
     positions: Tensor  # T: position of each token of the sorted row in its sequence, from 0
     order: Tensor | None  # T: which token of the batch stands where in the sorted row; None when already sorted
     inverse: Tensor | None
+    bounds: Tensor  # N + 1, int32: where each sequence of the sorted row begins, and the end of the last
+    longest: int
 
     def split(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Rows of the sorted row, run by run."""
@@ -131,7 +133,8 @@ def arrange(lengths: Sequence[int], device: torch.device) -> Layout:
         order = torch.from_numpy(permutation).to(device)
         inverse = torch.from_numpy(np.argsort(permutation)).to(device)
     runs = tuple(_run(ordered, first, last, device) for first, last in _neighbours(ordered.tolist()))
-    return Layout(runs, torch.from_numpy(positions).to(device), order, inverse)
+    bounds = torch.from_numpy(np.concatenate([[0], np.cumsum(ordered)]).astype(np.int32)).to(device)
+    return Layout(runs, torch.from_numpy(positions).to(device), order, inverse, bounds, int(given.max(initial=0)))
 
 
 def _counting(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

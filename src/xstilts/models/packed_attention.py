@@ -7,11 +7,14 @@ attend across sequences); the second is seen by counting the calls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.masking_utils import AttentionMaskInterface
 from transformers.modeling_utils import AttentionInterface
@@ -21,6 +24,7 @@ from xstilts.models.dropped_attention import dropped_attention
 from xstilts.models.layout import Layout
 
 NAME = "xstilts_packed"
+_LARGEST_FLASH_HEAD = 256
 
 
 @dataclass
@@ -29,12 +33,25 @@ class Packing:
 
     layout: Layout
     calls: int = 0  # layers that have attended through this packing
-    masks: list[Tensor | None] = field(default_factory=list)  # per run: n x 1 x 1 x L, built once for all layers
 
-    def __post_init__(self) -> None:
-        device = self.layout.positions.device
-        masks = [run.mask(device) for run in self.layout.runs]
-        self.masks = [None if mask is None else mask[:, None, None, :] for mask in masks]
+    @cached_property
+    def masks(self) -> list[Tensor | None]:
+        """Of each run, n x 1 x 1 x L; built once for all layers."""
+        masks = [run.mask(self.layout.positions.device) for run in self.layout.runs]
+        return [None if mask is None else mask[:, None, None, :] for mask in masks]
+
+
+def takes_whole_rows(query: Tensor, dropout: float) -> bool:
+    """Whether one kernel attends within all sequences of a row at once: flash attention on CUDA (Ampere or later), in half
+    precision, without dropout, for heads it is made for."""
+    return (
+        query.device.type == "cuda"
+        and dropout == 0
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] % 8 == 0
+        and query.shape[-1] <= _LARGEST_FLASH_HEAD
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
 
 
 def packed_attention(
@@ -49,7 +66,7 @@ def packed_attention(
     packing: Packing | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Each sequence attends to itself only; one SDPA call for each run.
+    """Each sequence attends to itself only: one flash call for the whole row where there is one, else one SDPA call a run.
 
     Args:
         query, key, value: 1 x heads x T x head size, tokens sorted as ``packing.layout`` says.
@@ -65,14 +82,23 @@ def packed_attention(
             hint="call xstilts.models.encoder.Encoder, not the transformers model inside it",
         )
     packing.calls += 1
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if takes_whole_rows(query, dropout):
+        own = scale * query.shape[-1] ** 0.5  # the kernel itself divides by the root of the head size
+        query = query if math.isclose(own, 1) else query * own
+        bounds, longest = packing.layout.bounds, packing.layout.longest
+        q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+        whole = varlen_attn(q, k, v, bounds, bounds, longest, longest)
+        assert isinstance(whole, Tensor)  # a pair only where the log-sum-exp is asked for
+        return whole.unsqueeze(0), None
     parts = (packing.layout.split(tensor[0].transpose(0, 1)) for tensor in (query, key, value))
     outputs = []
     for run, mask, *of_run in zip(packing.layout.runs, packing.masks, *parts, strict=True):
         q, k, v = (run.spread(rows).transpose(1, 2) for rows in of_run)
         if dropout > 0 and query.device.type == "cpu":
-            attended = dropped_attention(q, k, v, mask, dropout, q.shape[-1] ** -0.5 if scaling is None else scaling)
+            attended = dropped_attention(q, k, v, mask, dropout, scale)
         else:
-            attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+            attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
         outputs.append(run.flatten(attended.transpose(1, 2)))
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return whole.unsqueeze(0), None

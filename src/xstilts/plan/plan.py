@@ -34,7 +34,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """The graph of a study, its table, where inputs lie, what was left out and why, and what came from the hub."""
+    """The graph of a study, its table, where inputs lie, what was left out and why, and where rows came from."""
 
     study: Study
     graph: Graph
@@ -45,6 +45,7 @@ class Plan:
     left_out: tuple[dict[str, str], ...] = ()
     hub: dict[str, Any] = field(default_factory=dict)
     measured: tuple[Measured, ...] = ()
+    translated: dict[str, str] = field(default_factory=dict)  # task.split.language -> how a machine translated its rows
 
     @property
     def wanted(self) -> set[str]:
@@ -61,6 +62,7 @@ class Plan:
             "precision": self.precision,
             "left_out": list(self.left_out),
             "hub": self.hub,
+            "translated": self.translated,
             "targets": {
                 t.name: {"group": t.group, "languages": list(t.languages)} for t in map(load, self.study.targets)
             },

@@ -14,9 +14,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import DataError, StudyError
+from xstilts.errors import StudyError
 from xstilts.graph.node import Graph, Node
-from xstilts.hyperparameters import Pretraining, Training
+from xstilts.hyperparameters import MASKED_LM, MASKED_LM_TRAINING, Encoding, MaskedLM, Mixture, Pretraining, Training
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.plan.measured import Answering, Place, measurement_spec
@@ -90,9 +90,9 @@ class _Planner:
         graph = Graph(self.study.name, tuple(self.nodes.values()))
         where = {m.identity: str(m.folder) for m in models}
         left_out = tuple(self.files.left_out.values())
-        return Plan(
-            self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out, measured=measured
-        )
+        how = self.files.translated
+        of = (self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out)
+        return Plan(*of, measured=measured, translated=how)
 
     def _pruned(self, name: str, start: _Start, layers: tuple[int, ...]) -> _Start:
         """The model with only some of its layers: one node, shared by all arms and seeds."""
@@ -105,27 +105,8 @@ class _Planner:
     def _pretrained(self, name: str, settings: Pretraining) -> _Start:
         """A model made from scratch: one node, shared by all arms and seeds."""
         self._check_lengths(name, settings.model.max_length)
-        text, missing = {}, []
-        for language in settings.languages:
-            text[language] = self.files.text(settings.text, language)
-            missing += [language] if text[language] is None else []
-        if missing:
-            raise DataError(
-                f"no text for {', '.join(missing)}; looked for {settings.text}",
-                where=str(self.files.data.root),
-                hint=f"models.{name}.pretrain says which files and which languages",
-            )
-        found = {lang: self.files.text(settings.bitext, lang) for lang in settings.languages} if settings.bitext else {}
-        bitext = {lang: entry for lang, entry in found.items() if entry is not None}
-        if settings.translation and not bitext:
-            raise DataError(
-                f"a share of translations is asked for, but there is no bitext; looked for {settings.bitext}",
-                where=str(self.files.data.root),
-                hint=f"models.{name}.pretrain.bitext names the files, translation: 0 does without",
-            )
         spec = {
-            "text": text,
-            "bitext": bitext,
+            **self.files.masked_lm(settings, f"models.{name}.pretrain"),
             "settings": settings.model_dump(mode="json", exclude={"text", "bitext"}),
             "precision": self.precision,
             "tokenizers": _tokenizers(),
@@ -135,22 +116,23 @@ class _Planner:
 
     def _check_lengths(self, name: str, positions: int) -> None:
         """No task may encode longer sequences than a model numbers: found out here, not after the pre-training."""
-        arms = [task for arm in self.study.arms.values() for task in arm.tasks]
+        arms = [task for arm in self.study.arms.values() for task in arm.learned]
         for role, names in (("intermediate", arms), ("target", self.study.targets)):
-            for task in map(load, names):
-                length = self.study.encoding_of(task.name, role, task.encoding).max_length
+            for task in names:
+                defaults = Encoding() if task == MASKED_LM else load(task).encoding
+                length = self.study.encoding_of(task, role, defaults).max_length
                 if length > positions:
                     raise StudyError(
-                        f"{task.name} is encoded in up to {length} sub-words, but models.{name} numbers {positions}",
-                        where=f"encoding.{task.name}.max_length",
+                        f"{task} is encoded in up to {length} sub-words, but models.{name} numbers {positions}",
+                        where=f"encoding.{task}.max_length",
                         hint=f"say so in the study file: encoding: {{{role}: {{max_length: {positions}, stride: "
                         f"{positions // 4}}}}}, or raise models.{name}.pretrain.model.max_length",
                     )
 
     def _arm(self, model: str, start: _Start, arm: str, choice: Arm, seed: int) -> None:
         labels = {"model": model, "arm": arm, "seed": seed}
-        if choice.tasks:
-            if len(choice.tasks) == 1:
+        if choice.learned:
+            if len(choice.learned) == len(choice.tasks) == 1:
                 trained = self._train(load(choice.tasks[0]), "intermediate", start, labels)
             else:
                 trained = self._mix(choice, start, labels)
@@ -239,41 +221,62 @@ class _Planner:
 
     def _train(self, task: Task, role: str, start: _Start, labels: dict[str, Any]) -> Node:
         """Training of ``task`` from ``start`` (a base model or a parent node), on the rows of the task it trains on."""
-        spec = {**start.spec, **self._learned(task, role), "source": self.study.source, **self._trained(labels["seed"])}
+        source = self.study.source_of(labels["arm"], role)
+        learned = self._learned(task, role, source)
+        spec = {**start.spec, **learned, "source": source, **self._trained(labels["seed"])}
         if spec["training"]["selection"] == "dev":
-            spec["dev"] = {"task": task.name, **self.files.dev(task)}
+            spec["dev"] = {"task": task.name, **self.files.dev(task, source)}
         return self._add("train", spec, start.parents, {**labels, "task": task.name, "role": role})
 
     def _mix(self, choice: Arm, start: _Start, labels: dict[str, Any]) -> Node:
-        """Training of several tasks that take turns."""
-        whole = self.study.training_of("mixture", "intermediate", Training())
-        parts = {name: self._learned(load(name), "intermediate") for name in choice.tasks}
+        """Training of several tasks that take turns, or of masked LM alone."""
+        text = {MASKED_LM: self._text(choice.masked_lm, labels["arm"])} if choice.masked_lm else {}
+        if choice.tasks:
+            whole, mixture = self.study.training_of("mixture", "intermediate", Training()), choice.mixture
+        else:
+            whole, mixture = Training.model_validate(text[MASKED_LM]["training"]), Mixture(cap=None)
+        source = self.study.source_of(labels["arm"], "intermediate")
+        parts = {name: self._learned(load(name), "intermediate", source) for name in choice.tasks}
         if not choice.mixture.repeat:
             self._check_repeats(parts, str(labels["arm"]))
         if whole.selection == "dev":
             for name, part in parts.items():
-                part["dev"] = {"task": name, **self.files.dev(load(name))}
+                part["dev"] = {"task": name, **self.files.dev(load(name), source)}
+        parts = {name: {**parts, **text}[name] for name in choice.learned}
         spec = {
             **start.spec,
             "parts": parts,
-            "mixture": choice.mixture.model_dump(mode="json"),
+            "mixture": mixture.model_dump(mode="json"),
             "training": whole.model_dump(mode="json"),
-            "source": self.study.source,
+            "source": source,
             **self._trained(labels["seed"]),
         }
         shown = {**labels, "task": "+".join(parts), "role": "intermediate"}
         return self._add("mix", spec, start.parents, shown)
 
-    def _learned(self, task: Task, role: str) -> dict[str, Any]:
-        """The rows of one task that is learned, and how."""
+    def _learned(self, task: Task, role: str, source: str) -> dict[str, Any]:
+        """The rows of one task that is learned, in one language, and how."""
         rows_of = load(str(task.trains_on))
         return {
             "task": rows_of.name,
-            **self.files.needed(rows_of.name, "train", self.study.source),
+            **self.files.needed(rows_of.name, "train", source),
             "rows": self.study.train_rows_of(task.name, role),
             "training": self.study.training_of(task.name, role, task.training).model_dump(mode="json"),
             "encoding": self.study.encoding_of(task.name, role, task.encoding).model_dump(mode="json"),
-            "overlap": self.files.overlaps(rows_of.name) if self.study.data.drop_overlap else [],
+            "overlap": self.files.overlaps(rows_of.name, source) if self.study.data.drop_overlap else [],
+        }
+
+    def _text(self, settings: MaskedLM, arm: str) -> dict[str, Any]:
+        """The text that masked LM learns from, and how; there is no dev score to choose a checkpoint by."""
+        if self.study.training.get(MASKED_LM, {}).get("selection", "last") != "last":
+            raise StudyError("masked LM has no dev score to choose by", where=f"training.{MASKED_LM}.selection")
+        training = self.study.training_of(MASKED_LM, "intermediate", MASKED_LM_TRAINING)
+        return {
+            **self.files.masked_lm(settings, f"arms.{arm}.{MASKED_LM}"),
+            "settings": settings.model_dump(mode="json", exclude={"text", "bitext"}),
+            "rows": self.study.train_rows_of(MASKED_LM, "intermediate"),
+            "training": {**training.model_dump(mode="json"), "selection": "last"},
+            "encoding": self.study.encoding_of(MASKED_LM, "intermediate", Encoding()).model_dump(mode="json"),
         }
 
     def _trained(self, seed: int) -> dict[str, Any]:
@@ -314,6 +317,7 @@ class _Planner:
     def _add(self, kind: str, spec: dict[str, Any], parents: dict[str, str], labels: dict[str, Any]) -> Node:
         parts = [spec, *spec.get("parts", {}).values()]
         used = [u for part in parts for u in (part, part.get("dev", {}), *part.get("overlap", ()))]
+        used += [entry for part in parts for entry in part.get("text", {}).values()]
         outside = {u["task"]: digest for u in used if "task" in u and (digest := outside_digest(u["task"]))}
         if outside:
             spec = {**spec, "task_files": outside}

@@ -10,6 +10,7 @@ from xstilts.errors import MissingNameError
 from xstilts.graph.node import Graph, Node
 from xstilts.graph.status import status
 from xstilts.graph.store import Store
+from xstilts.report.sources import source_of
 
 FIELDS = (
     "model",
@@ -85,7 +86,7 @@ def _marked_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[tuple[dic
             "target": cell["target"],
             "split": cell["split"],
             "seed": cell["seed"],
-            "source": payload["study"]["source"],
+            "source": source_of(payload["study"], cell["arm"], retrieved=_retrieved(payload, cell["target"])),
             "variant": None,
             "key": cell["key"],
         }
@@ -100,6 +101,10 @@ def _marked_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[tuple[dic
             row = common | score | {"unit": "points" if score["metric"] else None}
             row["selection"] = score["selection"] or kept
             yield _ordered(row), main
+
+
+def _retrieved(payload: Mapping[str, Any], target: str) -> bool:
+    return bool(payload.get("targets", {}).get(target, {}).get("group") == "retrieval")
 
 
 def _checkpoint_selection(nodes: Mapping[str, Node], key: str) -> str | None:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from xstilts.report.grid import Grid as TextGrid
+from xstilts.report.grid import grid_markdown, print_grid
 from xstilts.report.table import Table, markdown, print_table
 
 
@@ -44,6 +46,8 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
             out.print(f"  {target} {split}: {reason} for {' '.join(found)}")
     for key, names in summary["stand_ins"].items():
         out.print(f"  rows of {key} come from {', '.join(names)}")
+    for key, how in summary["translated"].items():
+        out.print(f"  rows of {key} are {escape(how)}", soft_wrap=True)
     for note in summary["hub"]:
         out.print(f"  {escape(note)}")
 
@@ -57,6 +61,17 @@ def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = Fa
             out.out(markdown(table), highlight=False)
         else:
             print_table(table, out)
+
+
+def show_grids(grids: Sequence[TextGrid], out: Console, *, as_markdown: bool = False) -> None:
+    """Tables of text; of a study without retrieval there is nothing to show."""
+    if not grids:
+        out.print("no retrieval was scored at more than one layer")
+    for grid in grids:
+        if as_markdown:
+            out.out(grid_markdown(grid), highlight=False)
+        else:
+            print_grid(grid, out)
 
 
 def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 
 from xstilts.metrics import xtreme
+from xstilts.report.sources import baseline_of, learned, source_notes, source_of
 from xstilts.tasks import load, targets
 
 Place = tuple[str, str, int]  # arm, target, seed
@@ -67,24 +68,23 @@ def zero_shot_table(
 
     A target's number is the plain mean over the languages scored here (XTREME's rule, the source language included where
     listed) of the mean of its main metrics; then ``avg`` over the targets shown, the same without retrieval, without the
-    source language, and the transfer gap (source minus the mean of the others, over targets that have both). A seed
-    counts only if it has every language that any arm has; a delta is over the seeds that both arms have.
+    languages that any arm learns in, and the transfer gap (the arm's source minus the mean of those, over targets that have
+    both). A seed counts only if it has every language that any arm has; a delta is over the seeds that both arms have.
     """
     chosen = [r for r in rows if r["model"] == model and r["split"] == split and r["value"] is not None]
     shown = [t for t in study["targets"] if any(r["target"] == t for r in chosen)]
     facts = {t: (declared or {}).get(t) or {"group": load(t).group, "languages": load(t).languages} for t in shown}
     fine_tuned = [t for t in shown if facts[t]["group"] != "retrieval"]
-    arms, seeds, source = list(study["arms"]), list(study["seeds"]), study["source"]
-    baseline = next((a for a in arms if study["arms"][a]["intermediate"] is None), None)
+    arms, seeds = list(study["arms"]), list(study["seeds"])
     at_chance = {(r["arm"], r["target"]) for r in chosen if r["status"] in ("chance", "collapsed")}
-    averages = _Averages(chosen, shown, fine_tuned, source)
+    averages = _Averages(chosen, shown, fine_tuned, study)
     copies = False
     body = []
     for arm in arms:
-        entries = []
+        entries, baseline = [], baseline_of(study, arm)
         for column in averages.columns:
             values = averages.over_seeds(arm, column, seeds)
-            base = averages.over_seeds(baseline, column, seeds) if baseline is not None and arm != baseline else {}
+            base = averages.over_seeds(baseline, column, seeds) if baseline is not None else {}
             same = averages.one_run(arm, column, values)
             copies = copies or same
             entries.append(entry(values, base, len(seeds), "!" if (arm, column) in at_chance else "", spread=not same))
@@ -94,6 +94,7 @@ def zero_shot_table(
     notes = [
         *_coverage_notes(chosen, facts, study.get("own_languages", {})),
         *_evidence_notes(chosen, study, fine_tuned, copies),
+        *source_notes(study),
         *_origin_notes(chosen, study, model),
     ]
     if at_chance:
@@ -109,7 +110,11 @@ class _Averages:
     """Every column's number for one arm and seed, by XTREME's averages over one set of targets and languages."""
 
     def __init__(
-        self, rows: Iterable[Mapping[str, Any]], shown: Sequence[str], fine_tuned: Sequence[str], source: str
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        shown: Sequence[str],
+        fine_tuned: Sequence[str],
+        study: Mapping[str, Any],
     ) -> None:
         parts: dict[Place, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         languages: dict[str, set[str]] = defaultdict(set)
@@ -122,10 +127,13 @@ class _Averages:
         self.scores = {at: {lang: xtreme.mean(v) for lang, v in found.items()} for at, found in parts.items()}
         # What any arm has, all must have: averages over different languages cannot be compared.
         self.languages = {target: sorted(languages[target]) for target in shown}
-        with_source = [t for t in shown if source in languages[t] and len(languages[t]) > 1]
-        self.source = source
+        self.seen, self.sources = learned(study), {arm: source_of(study, arm) for arm in study["arms"]}
+        with_source = [
+            t for t in fine_tuned if languages[t] >= {*self.sources.values()} and languages[t].difference(self.seen)
+        ]
+        self.zero_shot = f"no {','.join(self.seen)}"
         self.targets: dict[str, Sequence[str]] = {t: [t] for t in shown}
-        self.targets |= {"avg": shown, "no retr.": fine_tuned, f"no {source}": shown, "gap": with_source}
+        self.targets |= {"avg": shown, "no retr.": fine_tuned, self.zero_shot: shown, "gap": with_source}
         self.columns = tuple(self.targets)
 
     def over_seeds(self, arm: str, column: str, seeds: Iterable[int]) -> SeedValues:
@@ -141,14 +149,14 @@ class _Averages:
     def _value(self, arm: str, column: str, seed: int) -> float | None:
         names = self.targets[column]
         return xtreme.mean_of_all(
-            {t: self._of_target(column, t, self.scores.get((arm, t, seed), {})) for t in names}, names
+            {t: self._of_target(column, arm, t, self.scores.get((arm, t, seed), {})) for t in names}, names
         )
 
-    def _of_target(self, column: str, target: str, scores: Mapping[str, float]) -> float | None:
+    def _of_target(self, column: str, arm: str, target: str, scores: Mapping[str, float]) -> float | None:
         if column == "gap":
-            return xtreme.transfer_gap(scores, self.languages[target], self.source)
-        if column == f"no {self.source}":
-            return xtreme.without_source(scores, self.languages[target], self.source)
+            return xtreme.transfer_gap(scores, self.languages[target], self.sources[arm], self.seen)
+        if column == self.zero_shot:
+            return xtreme.without_source(scores, self.languages[target], *self.seen)
         return xtreme.mean_of_all(scores, self.languages[target])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,14 +25,32 @@ def bootstrap_interval(
     Raises:
         StatisticsError: too few rounds, a level not between 0 and 1, or a draw that is no number.
     """
+    check_rounds(rounds, level)
+    rng = np.random.default_rng(seed)
+    return percentile_interval([float(draw(rng)) for _ in range(rounds)], level)
+
+
+def percentile_interval(drawn: Sequence[float], level: float) -> tuple[float, float]:
+    """The interval that holds ``level`` of the numbers drawn. Errors as ``bootstrap_interval``."""
+    check_rounds(len(drawn), level)
+    ordered = sorted(drawn)
+    undefined = sum(map(math.isnan, ordered))
+    if undefined:
+        raise StatisticsError(
+            f"{undefined} of {len(ordered)} draws are no number: an interval over the others would mislead"
+        )
+    # Rounded outwards, and no interpolation: it would spoil infinities.
+    cut = math.floor(len(ordered) * (1 - level) / 2 + 1e-9) - 1
+    return ordered[cut], ordered[len(ordered) - 1 - cut]
+
+
+def check_rounds(rounds: int, level: float) -> None:
+    """Refuse a level that is none, and so few rounds that nothing can lie outside the interval.
+
+    Raises:
+        StatisticsError: one of them.
+    """
     check_share(level, "the level")
     tail = (1 - level) / 2
     if rounds * tail < 1 - 1e-9:
         raise StatisticsError(f"{rounds} rounds: a {level:.0%} interval needs at least {math.ceil(1 / tail - 1e-9)}")
-    rng = np.random.default_rng(seed)
-    drawn = sorted(float(draw(rng)) for _ in range(rounds))
-    undefined = sum(map(math.isnan, drawn))
-    if undefined:
-        raise StatisticsError(f"{undefined} of {rounds} draws are no number: an interval over the others would mislead")
-    cut = math.floor(rounds * tail + 1e-9) - 1  # rounded outwards, and no interpolation: it would spoil infinities
-    return drawn[cut], drawn[rounds - 1 - cut]

@@ -19,6 +19,7 @@ from xstilts.data.gold import (
     refuse_identity,
 )
 from xstilts.data.shared import languages_in
+from xstilts.data.translated import TRANSLATED
 from xstilts.errors import DataError
 from xstilts.languages import LANGUAGES
 from xstilts.metrics.checks import refuse_one_label
@@ -56,7 +57,7 @@ class DataFolder:
             found = [self._match(pattern, language) for pattern in layout]
             if all(found) and self._holds(layout, [p for paths in found for p in paths], language):
                 return tuple(path for paths in found for path in paths)
-        return ()
+        return self._translated(task, split, language)
 
     def gold_files(self, task: Task, split: str, language: str) -> tuple[Path, ...]:
         """``labels/TASK/test-LL.*`` for a test split whose text files are not themselves that file."""
@@ -70,13 +71,25 @@ class DataFolder:
         return ()
 
     def languages(self, task: Task, split: str) -> tuple[str, ...]:
-        """The task's languages that have files for this split, in the task's order."""
-        return tuple(language for language in task.languages if self.files(task, split, language))
+        """The task's languages that have files for a split, in its order; where rows are learned, then others of the 40."""
+        known = dict.fromkeys([*task.languages, *(LANGUAGES if _learned(task, split) else ())])
+        return tuple(language for language in known if self.files(task, split, language))
 
     def missing(self, task: Task, split: str, language: str) -> list[str]:
         """The patterns that were tried, filled in for the language: one string a layout."""
-        filled = ([_fill(pattern, language) for pattern in layout] for layout in task.files.get(split, ()))
+        filled = ([fill(pattern, language) for pattern in layout] for layout in task.files.get(split, ()))
         return [" + ".join(p for p in layout if p) for layout in filled if all(layout)]
+
+    def _translated(self, task: Task, split: str, language: str) -> tuple[Path, ...]:
+        """The files of a layout under ``translated/LANGUAGE/``: only rows to learn from, never rows that are scored."""
+        folder = f"{TRANSLATED}/{language}"
+        if not _learned(task, split) or not (self.root / folder).is_dir():
+            return ()
+        for layout in task.files.get(split, ()):
+            found = [self._match(f"{folder}/{pattern}", language) for pattern in layout]
+            if all(found):
+                return tuple(path for paths in found for path in paths)
+        return ()
 
     def _override(self, task: Task, split: str, language: str) -> tuple[Path, ...] | None:
         """The files of an override; ``()`` if there is one that says nothing about this language."""
@@ -84,7 +97,7 @@ class DataFolder:
         names = exact if exact is not None else self.overrides.get(f"{task.name}.{split}")
         if names is None:
             return None
-        paths = [self.root / (_fill(str(name), language) or str(name)) for name in names]
+        paths = [self.root / (fill(str(name), language) or str(name)) for name in names]
         absent = [p for p in paths if not p.is_file()]
         per_language = exact is None and any("{" in str(name) for name in names)
         if absent and per_language:
@@ -112,7 +125,7 @@ class DataFolder:
 
     def _match(self, pattern: str, language: str) -> tuple[Path, ...]:
         """Existing files for one pattern, sorted by name; ``NAME.gz`` stands in for ``NAME``."""
-        name = _fill(pattern, language)
+        name = fill(pattern, language)
         if name is None:
             return ()
         if "*" not in name and "[" not in name:
@@ -123,7 +136,12 @@ class DataFolder:
         return tuple(sorted(found, key=lambda p: (p.name, str(p))))
 
 
-def _fill(pattern: str, language: str) -> str | None:
+def _learned(task: Task, split: str) -> bool:
+    """Whether the rows of a split are learned from: train, and an intermediate task's dev, which chooses checkpoints."""
+    return split == "train" or (split == "dev" and task.role == "intermediate")
+
+
+def fill(pattern: str, language: str) -> str | None:
     """The pattern for one language; ``None`` if it needs a code or a name that an unlisted language does not have."""
     known = LANGUAGES.get(language)
     if known is None and ("{iso3}" in pattern or "{name}" in pattern):

@@ -8,22 +8,27 @@ from xstilts.metrics.classification import accuracy_metric
 from xstilts.task_types import Classification
 from xstilts.tasks.task import Task
 
+_TRANSLATED = (
+    ("XNLI-MT-1.0/multinli/multinli.train.{language}.tsv",),
+    ("xtreme_translations/XNLI/translate-train/en-{language}-translated.tsv",),
+)
+
+
+def _layouts(name: str) -> tuple[tuple[str, ...], ...]:
+    folders = ("multinli_1.0", "mnli")
+    published = (f"{folder}/multinli_1.0_{name}.{ending}" for folder in folders for ending in ("jsonl", "txt"))
+    glue = (f"{folder}/{name}.tsv" for folder in ("MNLI", "GLUE/MNLI", "glue_data/MNLI"))
+    return tuple((file,) for file in (*published, *glue))
+
+
 TASK = Task(
     name="mnli",
     role="intermediate",
     title="MNLI",
     type=Classification(NLI_LABELS),
     files={
-        split: (
-            (f"multinli_1.0/multinli_1.0_{name}.jsonl",),
-            (f"multinli_1.0/multinli_1.0_{name}.txt",),
-            (f"mnli/multinli_1.0_{name}.jsonl",),
-            (f"mnli/multinli_1.0_{name}.txt",),
-            (f"MNLI/{name}.tsv",),
-            (f"GLUE/MNLI/{name}.tsv",),
-            (f"glue_data/MNLI/{name}.tsv",),
-        )
-        for split, name in (("train", "train"), ("dev", "dev_matched"))
+        "train": (*_layouts("train"), *_TRANSLATED),
+        "dev": _layouts("dev_matched"),
     },
     read=read_nli,
     metric=accuracy_metric,

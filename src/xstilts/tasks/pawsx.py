@@ -23,6 +23,8 @@ TASK = Task(
         "train": (
             ("pawsx/train-{language}.tsv",),
             ("x-final/{language}/train.tsv",),
+            ("x-final/{language}/translated_train.tsv",),
+            ("xtreme_translations/PAWSX/translate-train/en-{language}-translated.tsv",),
             ("paws_wiki_labeled_final/final/train.tsv",),
         ),
         "dev": (("pawsx/dev-{language}.tsv",), ("x-final/{language}/dev_2k.tsv",)),

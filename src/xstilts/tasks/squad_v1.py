@@ -14,8 +14,12 @@ TASK = Task(
     title="SQuAD v1.1",
     type=Span(),
     files={
-        "train": (("squad/train-v1.1.json",), ("SQuAD/train-v1.1.json",)),
-        "dev": (("squad/dev-v1.1.json",), ("SQuAD/dev-v1.1.json",)),
+        split: (
+            (f"squad/{split}-v1.1.json",),
+            (f"SQuAD/{split}-v1.1.json",),
+            (f"xtreme_translations/SQuAD/translate-{split}/squad.translate.{split}.en-{{language}}.json",),
+        )
+        for split in ("train", "dev")
     },
     read=read_squad,
     metric=squad_metric,

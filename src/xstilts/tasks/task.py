@@ -14,7 +14,8 @@ Reader = Callable[[tuple[Path, ...], str], Iterator[Any]]
 """``(files of one layout, language) -> examples``; raises ``DataError`` with ``file:line`` on a bad row."""
 
 Metric = Callable[[Sequence[Any], Sequence[Any], str], dict[str, float]]
-"""``(golds, predictions, language) -> {metric: 0..100}``; pure, no torch."""
+"""``(golds, predictions, language) -> {metric: 0..100}``; pure, no torch. A function of sums over rows is best given as an
+``xstilts.metrics.additive.Additive``: then what rows give is kept with the scores, and arms get an example bootstrap."""
 
 Mark = Literal["read", "recalled", "derived", "tested", "choice"]
 

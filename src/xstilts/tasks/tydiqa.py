@@ -24,6 +24,7 @@ TASK = Task(
             ("tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.{language}.train.json",),
             ("tydiqa/tydiqa-goldp-v1.1-train/tydiqa.{language}.train.json",),
             ("tydiqa/tydiqa.goldp.{language}.train.json",),
+            ("xtreme_translations/TyDiQA-GoldP/translate-train/tydiqa.translate.train.en-{language}.json",),
             ("tydiqa/tydiqa-goldp-v1.1-train.json",),
             ("tydiqa/tydiqa-goldp-v1.1-train/tydiqa-goldp-v1.1-train.json",),
         ),

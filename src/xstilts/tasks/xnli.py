@@ -23,6 +23,7 @@ TASK = Task(
         "train": (
             ("xnli/train-{language}.tsv",),
             ("XNLI-MT-1.0/multinli/multinli.train.{language}.tsv",),
+            ("xtreme_translations/XNLI/translate-train/en-{language}-translated.tsv",),
             ("multinli_1.0/multinli_1.0_train.jsonl",),
             ("multinli_1.0/multinli_1.0_train.txt",),
             ("mnli/multinli_1.0_train.jsonl",),

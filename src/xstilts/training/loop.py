@@ -168,8 +168,9 @@ def _update(model: Model, course: Course, state: TrainingState, micro_batch_toke
     torch.manual_seed(_dropout_seed(course.seed, state.step))
     step = course.step(state.step, micro_batch_tokens, model.device)
     state.optimizer.zero_grad(set_to_none=True)
-    losses, rows = [], []
+    losses, rows, task = [], [], ""
     for micro_batch in step.micro_batches:
+        task = micro_batch.task
         loss = course.loss(model, micro_batch) / step.items
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
@@ -188,6 +189,7 @@ def _update(model: Model, course: Course, state: TrainingState, micro_batch_toke
     state.windows += step.windows
     return {
         "step": state.step,
+        **({"task": task} if task else {}),
         "epoch": round(state.step / course.per_epoch, 6),
         "loss": state.loss,
         "learning_rate": rate,

@@ -1,8 +1,8 @@
-"""Masked LM and translation LM as a course: the first phase, pre-training."""
+"""Masked LM and translation LM as a course: pre-training from scratch, and text among the intermediate tasks of an arm."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,40 @@ from torch.nn.functional import cross_entropy
 
 from xstilts.batching import gather, micro_batches, ranges
 from xstilts.batching.masking import Masking, masked
-from xstilts.hyperparameters import Training
+from xstilts.hyperparameters import MaskedLM, Training
 from xstilts.models.model import Model
-from xstilts.task_types import Features
-from xstilts.task_types.base import IntArray
+from xstilts.task_types import Features, Tokenizer
+from xstilts.task_types.base import FeatureBuilder, IntArray
+from xstilts.task_types.classification import truncated
 from xstilts.training.course import MicroBatch, Step, evaluates_after
+
+Translations = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a language model learns from.
+
+    Args:
+        text: language -> its lines.
+        bitext: language -> its lines with their translations.
+    """
+
+    text: Mapping[str, Sequence[str]]
+    bitext: Mapping[str, Translations]
+
+    @property
+    def size(self) -> int:
+        """Lines and translations of all languages together."""
+        return sum(map(len, self.text.values())) + sum(map(len, self.bitext.values()))
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Lines and translations of each language: kept with what was learned from them."""
+        return {
+            "lines": {language: len(found) for language, found in self.text.items()},
+            "translations": {language: len(found) for language, found in self.bitext.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -107,3 +136,49 @@ def shares(sizes: Sequence[int], alpha: float) -> list[float]:
     weights = np.array(sizes, float) ** alpha
     result: list[float] = (weights / weights.sum()).tolist()
     return result
+
+
+def masked_lm_course(
+    texts: Texts, tokenizer: Tokenizer, settings: MaskedLM, training: Training, seed: int, *, max_length: int
+) -> MaskedLMCourse:
+    """The course that learns from ``texts``.
+
+    Args:
+        texts: of every language of ``settings``.
+        tokenizer: of the model that learns; it has a mask.
+        settings: the objective: shares of languages and translations, and how much is hidden.
+        training: hyper-parameters.
+        seed: of draws, masks and dropout.
+        max_length: sub-words of the longest sequence; what exceeds it is cut and counted.
+
+    Raises:
+        ModelError: the tokenizer has no mask.
+    """
+    features, corpora = encode_corpora(texts, tokenizer, settings, max_length)
+    return MaskedLMCourse(features, corpora, Masking.of(tokenizer, settings.mask), training, seed)
+
+
+def encode_corpora(
+    texts: Texts, tokenizer: Tokenizer, settings: MaskedLM, max_length: int
+) -> tuple[Features, list[Corpus]]:
+    """Every line as one sequence, corpus after corpus, and the share of draws of each corpus.
+
+    A translation is one sequence of both sides, each first in turn, so that neither is always the first (Conneau and
+    Lample 2019 have positions start anew; here they go on, as XLM-R's do).
+    """
+    builder, places = FeatureBuilder(), []
+    corpora: list[list[str | tuple[str, str]]] = [list(found) for found in texts.text.values()]
+    corpora += [[pair if i % 2 else pair[::-1] for i, pair in enumerate(pairs)] for pairs in texts.bitext.values()]
+    for found in corpora:
+        first = len(builder.example)
+        for ids, types, dropped in truncated(tokenizer, found, max_length):
+            builder.add(len(builder.example), ids, types, ())
+            builder.counts["dropped_tokens"] += dropped
+            builder.counts["truncated_examples"] += dropped > 0
+        places.append((first, len(found)))
+    translation = settings.translation if texts.bitext else 0.0
+    of_text = shares([len(found) for found in texts.text.values()], settings.alpha)
+    of_bitext = shares([len(found) for found in texts.bitext.values()], settings.alpha) if texts.bitext else []
+    weights = [(1 - translation) * s for s in of_text] + [translation * s for s in of_bitext]
+    drawn = [Corpus(first, size, weight) for (first, size), weight in zip(places, weights, strict=True)]
+    return builder.build(len(builder.example), None), drawn

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from xstilts.batching.masking import Masking
 from xstilts.errors import TrainingError
 from xstilts.graph.disk import digest_file
 from xstilts.hyperparameters import Pretraining
@@ -16,27 +14,10 @@ from xstilts.models.export import export
 from xstilts.models.model import Model
 from xstilts.models.precision import Precision
 from xstilts.models.scratch import make_model
-from xstilts.task_types import Features, Head, Tokenizer
-from xstilts.task_types.base import FeatureBuilder
-from xstilts.task_types.classification import truncated
+from xstilts.task_types import Head
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import Progress, train
-from xstilts.training.masked_lm import Corpus, MaskedLMCourse, shares
-
-Translations = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What a language model learns from.
-
-    Args:
-        text: language -> its lines.
-        bitext: language -> its lines with their translations.
-    """
-
-    text: Mapping[str, Sequence[str]]
-    bitext: Mapping[str, Translations]
+from xstilts.training.masked_lm import Texts, masked_lm_course
 
 
 def pretrain(
@@ -77,11 +58,11 @@ def pretrain(
     dropouts = {name: getattr(settings.training, name) for name in ("dropout", "attention_dropout")}
     head = Head("masked_lm", vocabulary)
     model = Model.start(start, head, settings.seed, precision=precision, device=device, **dropouts)
-    features, corpora = encode_corpora(texts, model.tokenizer, settings)
-    masking = Masking.of(model.tokenizer, settings.mask)
+    longest = settings.model.max_length
+    course = masked_lm_course(texts, model.tokenizer, settings, settings.training, settings.seed, max_length=longest)
     summary = train(
         model,
-        MaskedLMCourse(features, corpora, masking, settings.training, settings.seed),
+        course,
         micro_batch_tokens=micro_batch_tokens,
         dev=None,
         progress=progress,
@@ -92,9 +73,8 @@ def pretrain(
     return {
         "vocabulary": vocabulary,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "lines": {language: len(found) for language, found in texts.text.items()},
-        "translations": {language: len(found) for language, found in texts.bitext.items()},
-        "encoding": features.counts,
+        **texts.counts,
+        "encoding": course.features.counts,
         "training": summary.as_json(),
         "execution": f"{model.encoder.execution.kind}: {model.encoder.execution.reason}",
     }
@@ -103,27 +83,3 @@ def pretrain(
 def _with_vocabulary(checkpoints: Checkpoints, start: Path) -> Checkpoints:
     """The vocabulary is made anew at every attempt; under another one of the same size old weights would fit and be noise."""
     return replace(checkpoints, of=f"{checkpoints.of}, vocabulary {digest_file(start / 'tokenizer.json')}")
-
-
-def encode_corpora(texts: Texts, tokenizer: Tokenizer, settings: Pretraining) -> tuple[Features, list[Corpus]]:
-    """Every line as one sequence, corpus after corpus, and the share of draws of each corpus.
-
-    A translation is one sequence of both sides, each first in turn, so that neither is always the first (Conneau and
-    Lample 2019 have positions start anew; here they go on, as XLM-R's do).
-    """
-    builder, places = FeatureBuilder(), []
-    corpora: list[list[str | tuple[str, str]]] = [list(found) for found in texts.text.values()]
-    corpora += [[pair if i % 2 else pair[::-1] for i, pair in enumerate(pairs)] for pairs in texts.bitext.values()]
-    for found in corpora:
-        first = len(builder.example)
-        for ids, types, dropped in truncated(tokenizer, found, settings.model.max_length):
-            builder.add(len(builder.example), ids, types, ())
-            builder.counts["dropped_tokens"] += dropped
-            builder.counts["truncated_examples"] += dropped > 0
-        places.append((first, len(found)))
-    translation = settings.translation if texts.bitext else 0.0
-    of_text = shares([len(found) for found in texts.text.values()], settings.alpha)
-    of_bitext = shares([len(found) for found in texts.bitext.values()], settings.alpha) if texts.bitext else []
-    weights = [(1 - translation) * s for s in of_text] + [translation * s for s in of_bitext]
-    drawn = [Corpus(first, size, weight) for (first, size), weight in zip(places, weights, strict=True)]
-    return builder.build(len(builder.example), None), drawn

@@ -19,6 +19,7 @@ from xstilts.report.impact.layers import LayerRead, layers_read
 from xstilts.report.impact.measured import Measured, measurements, unfinished
 from xstilts.report.impact.same_graph import Instrument, Ratio, instruments, ratios
 from xstilts.report.impact.work import Training, Work, training_of, work_of
+from xstilts.report.sources import translated_notes
 from xstilts.tasks import load, names
 
 
@@ -132,7 +133,8 @@ def nothing_measured(store: Store, waiting: list[str]) -> StoreError:
 
 
 def _answers(store: Store, measured: Measured) -> Answers:
-    study = store.studies()[measured.study]["study"]
+    payload = store.studies()[measured.study]
+    study = payload["study"]
     standings = tuple(standing(store, measured, system) for system in measured.arms)
     checks = tuple(instruments(measured))
     scored = [(s.system.name, s.score) for s in standings if s.score is not None]
@@ -145,7 +147,7 @@ def _answers(store: Store, measured: Measured) -> Answers:
         checks=checks,
         ratios=tuple(ratios(standings, checks)),
         layers=tuple(layers_read(store, standings, checks, {measured.study: study["retrieval"]["pooling"]})),
-        notes=tuple(_notes(study)),
+        notes=(*translated_notes(payload), *_notes(study)),
         works={name: work_of(store, score) for name, score in scored},
         trainings={name: training_of(store, score) for name, score in scored},
     )

@@ -1,0 +1,262 @@
+"""Claims that results settle: differences between arms, with intervals over seeds.
+
+Only a study that is what a claim is about can settle it: XLM-R Large, the whole data, every language, two seeds or more.
+What a smaller study shows is a note.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from xstilts import tasks
+from xstilts.claims.claim import Evidence, Finding, Verdict
+from xstilts.published.numbers import PAPER_MODEL
+from xstilts.published.own import OwnStudy, SeedScores, over_languages
+from xstilts.statistics.seeds import SeedDifference, seed_difference
+from xstilts.tasks import load
+
+CONFIDENCE = 0.95
+"""Of all intervals of a claim together: each of k has 1 - 0.05 / k (Bonferroni)."""
+ROUNDING = 0.05
+"""A printed change of one decimal stands for this much on either side."""
+DRAMATIC = 5.0
+"""Points that "dramatically" is read as, at least."""
+NINE = tuple(task.name for task in tasks.targets())
+INTERMEDIATE = tuple(task.name for task in tasks.intermediate())
+MASKED_LM = "masked_lm"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One arm against another on some targets, over seeds."""
+
+    arm: str
+    what: str
+    difference: SeedDifference
+
+    @property
+    def text(self) -> str:
+        """``mnli xnli +1.2 [+0.3, +2.1], 3 seeds``."""
+        d = self.difference
+        limits = "" if d.low is None or d.high is None else f" [{d.low:+.1f}, {d.high:+.1f}]"
+        return f"{self.arm} {self.what} {d.mean:+.1f}{limits}, {d.pairs} seed{'s' * (d.pairs > 1)}"
+
+
+Found = list[tuple[str, str, SeedScores]]
+"""Arm, what, and the change of each seed."""
+Measure = Callable[[OwnStudy, str], Found]
+Decide = Callable[[Sequence[Change]], Verdict | None]
+
+
+def paper_split(target: str) -> str:
+    """The paper's dev table: targets without dev rows stand there with their test rows."""
+    return "dev" if "dev" in load(target).files else "test"
+
+
+def settle(
+    evidence: Evidence,
+    targets: Sequence[str],
+    measure: Measure,
+    decide: Decide,
+    *,
+    splits: Callable[[str], str] = paper_split,
+    needs: int = 1,
+    settles: str,
+    printed: str,
+) -> Finding:
+    """The verdict of the first study that is about the claim and sure enough; else what the others show."""
+    notes = [printed] if printed else []
+    measured = unsure = False
+    for study in evidence.studies:
+        for model in study.models:
+            found = [each for each in measure(study, model) if each[2]]
+            if not found:
+                continue
+            measured = True
+            changes = _with_intervals(found)
+            text = f"{study.name}, {model}: " + "; ".join(change.text for change in changes)
+            missing = list(_lacks(study, model, targets, splits, changes, needs))
+            if missing:
+                notes.append(f"{text} (does not settle it: {', '.join(missing)})")
+                continue
+            verdict = decide(changes)
+            if verdict is not None:
+                return Finding(verdict, text, note=" ".join(notes))
+            unsure = True
+            notes.append(f"{text} (too uncertain to say; more seeds would)")
+    why = "measured, but too uncertain to say" if unsure else "no study here is all that the claim is about"
+    return Finding("not measured here", why if measured else "no study here has these arms", settles, " ".join(notes))
+
+
+def _with_intervals(found: Found) -> list[Change]:
+    confidence = 1 - (1 - CONFIDENCE) / len(found)
+    return [Change(arm, what, seed_difference(list(of.values()), confidence)) for arm, what, of in found]
+
+
+def _lacks(
+    study: OwnStudy,
+    model: str,
+    targets: Sequence[str],
+    splits: Callable[[str], str],
+    changes: Sequence[Change],
+    needs: int,
+) -> Iterator[str]:
+    """Why a study cannot settle a claim about the paper's model, whole data and all languages."""
+    if study.models[model].published != PAPER_MODEL:
+        yield f"{model} is not XLM-R Large"
+    if study.limited:
+        yield "rows are limited or stand-ins"
+    whole = 0
+    for target in targets:
+        scored = [{r["language"] for r in study.main(model, arm, target, splits(target))} for arm in study.arms]
+        found = [languages for languages in scored if languages]
+        whole += bool(found) and all(languages >= set(load(target).languages) for languages in found)
+    if whole < len(targets):
+        yield f"{whole} of {len(targets)} targets are whole, in all languages"
+    if len(changes) < needs:
+        yield f"{len(changes)} of {needs} comparisons"
+    if any(change.difference.pairs < 2 for change in changes):
+        yield "one seed has no interval"
+
+
+def scores(study: OwnStudy, model: str, arm: str, target: str, split: str) -> SeedScores:
+    """Seed -> the target's main score."""
+    return over_languages(study.main(model, arm, target, split), None)
+
+
+def change(study: OwnStudy, model: str, arm: str, base: str, target: str, split: str) -> SeedScores:
+    """Seed -> ``arm`` minus ``base`` on a target, over the languages and seeds that both have."""
+    rows, others = study.main(model, arm, target, split), study.main(model, base, target, split)
+    shared = {r["language"] for r in rows} & {r["language"] for r in others}
+    values, bases = over_languages(rows, None, shared), over_languages(others, None, shared)
+    return {seed: value - bases[seed] for seed, value in values.items() if seed in bases}
+
+
+def average_change(
+    study: OwnStudy, model: str, arm: str, base: str, splits: Callable[[str], str] = paper_split
+) -> tuple[SeedScores, int]:
+    """Seed -> mean change over the nine targets, or over those there are; and how many they are."""
+    found = [of for target in NINE if (of := change(study, model, arm, base, target, splits(target)))]
+    return _mean_over(found), len(found)
+
+
+def _mean_over(found: Sequence[Mapping[int, float]]) -> SeedScores:
+    shared = set.intersection(*(set(of) for of in found)) if found else set()
+    return {seed: statistics.fmean(of[seed] for of in found) for seed in sorted(shared)}
+
+
+def average_of(*tasks_of: tuple[str, ...]) -> Measure:
+    """The average change of the first of these arms that the study has."""
+
+    def measure(study: OwnStudy, model: str) -> Found:
+        arms = [arm for of in tasks_of if (arm := study.arm_of(*of))]
+        if not arms or study.baseline is None:
+            return []
+        values, count = average_change(study, model, arms[0], study.baseline)
+        return [(arms[0], f"average of {count} targets", values)]
+
+    return measure
+
+
+def each_arm(*targets: str) -> Measure:
+    """The change of every arm with one intermediate task on every one of ``targets``."""
+
+    def measure(study: OwnStudy, model: str) -> Found:
+        arms = [arm for name in INTERMEDIATE if (arm := study.arm_of(name))]
+        if study.baseline is None:
+            return []
+        return [
+            (arm, target, change(study, model, arm, study.baseline, target, paper_split(target)))
+            for arm in arms
+            for target in targets
+        ]
+
+    return measure
+
+
+def plain_against(other: Callable[[OwnStudy], Iterator[tuple[str, str]]], what: str) -> Measure:
+    """The mean over pairs of (plain English arm, its other form) of how much the plain one is better on average."""
+
+    def measure(study: OwnStudy, model: str) -> Found:
+        pairs = list(other(study))
+        found = [values for plain, form in pairs if (values := average_change(study, model, plain, form)[0])]
+        return [(f"{len(found)} English arm{'s' * (len(found) > 1)}", what, _mean_over(found))] if found else []
+
+    return measure
+
+
+def with_masked_lm(study: OwnStudy) -> Iterator[tuple[str, str]]:
+    """English arms, and the same tasks mixed with masked LM."""
+    for name, arm in study.arms.items():
+        if arm.tasks and MASKED_LM in arm.tasks and len(arm.tasks) > 1 and not arm.source:
+            plain = study.arm_of(*(task for task in arm.tasks if task != MASKED_LM))
+            if plain is not None:
+                yield plain, name
+
+
+def with_translation(study: OwnStudy) -> Iterator[tuple[str, str]]:
+    """English arms, and the same tasks learned from rows in another language."""
+    for name, arm in study.arms.items():
+        if arm.tasks and arm.source and not arm.target_source and (plain := study.arm_of(*arm.tasks)) is not None:
+            yield plain, name
+
+
+def best_per_target(study: OwnStudy, model: str) -> Found:
+    """The arm that is best on dev (without dev rows: on test), for each target, against the baseline on test."""
+    if study.baseline is None:
+        return []
+    found = []
+    for target in NINE:
+        dev = {arm: of for arm in study.arms if (of := scores(study, model, arm, target, paper_split(target)))}
+        if study.baseline in dev:
+            best = max(dev, key=lambda arm: statistics.fmean(dev[arm].values()))
+            found.append(change(study, model, best, study.baseline, target, "test"))
+    found = [of for of in found if of]
+    return [("best per target", f"average of {len(found)} targets", _mean_over(found))] if found else []
+
+
+def is_value(claimed: float) -> Decide:
+    """Holds if the interval lies above 0 and has the claimed number in it; contradicted if it is outside."""
+
+    def decide(changes: Sequence[Change]) -> Verdict | None:
+        low, high = changes[0].difference.low, changes[0].difference.high
+        if low is None or high is None:
+            return None
+        if not low - ROUNDING <= claimed <= high + ROUNDING:
+            return "contradicted"
+        return "holds" if low > 0 else None
+
+    return decide
+
+
+def is_above(changes: Sequence[Change]) -> Verdict | None:
+    """Holds if the interval lies above 0, contradicted if below."""
+    low, high = changes[0].difference.low, changes[0].difference.high
+    if low is None or high is None or low <= 0 <= high:
+        return None
+    return "holds" if low > 0 else "contradicted"
+
+
+def most_gain(least: float, arms: int) -> Decide:
+    """Holds if at least ``arms`` arms gain more than ``least`` on all that was compared; contradicted if so many cannot."""
+
+    def decide(changes: Sequence[Change]) -> Verdict | None:
+        names = dict.fromkeys(c.arm for c in changes)
+        of = {arm: [c.difference for c in changes if c.arm == arm] for arm in names}
+        sure = sum(all(d.low is not None and d.low > least for d in found) for found in of.values())
+        never = sum(any(d.high is not None and d.high < least for d in found) for found in of.values())
+        if sure >= arms:
+            return "holds"
+        return "contradicted" if len(of) - never < arms else None
+
+    return decide
+
+
+def none_gains(changes: Sequence[Change]) -> Verdict | None:
+    """Contradicted if one arm's interval lies above 0; holds if none reaches half a point."""
+    differences = [c.difference for c in changes]
+    if any(d.low is not None and d.low > 0 for d in differences):
+        return "contradicted"
+    return "holds" if all(d.high is not None and d.high < 0.5 for d in differences) else None

@@ -1,0 +1,53 @@
+"""The verb that compares the arms of a study: compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xstilts.cli.options import JsonTo, StoreDir, TaskFile, emit, err, out
+
+
+def compare(
+    study: Annotated[str, typer.Argument(help="A study of the store.")],
+    store: StoreDir = Path("store"),
+    split: Annotated[str, typer.Option(help="dev or test.")] = "test",
+    target: Annotated[str | None, typer.Option(help="Show this target by language.")] = None,
+    level: Annotated[float | None, typer.Option(help="Another level than the study declares (0.05).")] = None,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Draws of the example bootstrap over evaluation rows; 0 for none.")
+    ] = 1000,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    page: Annotated[Path | None, typer.Option("-o", "--out", help="Write the tables to FILE.md.")] = None,
+    task_file: TaskFile = None,
+    json_to: JsonTo = None,
+) -> None:
+    """Each arm against the baseline arm: differences paired by seed, with intervals, corrected for how many there are."""
+    from xstilts import journey, tasks
+    from xstilts.errors import StudyError
+    from xstilts.report.comparison import page as pages
+    from xstilts.report.comparison.compare import compare_study
+    from xstilts.report.comparison.tables import comparison_grids
+    from xstilts.report.grid import print_grid
+
+    if split not in ("dev", "test"):
+        raise StudyError(f"{split!r} is no split that is scored: dev or test", where="--split")
+    for path in task_file or ():
+        tasks.load_file(path)
+    with journey.open_store(store, must_exist=True) as opened:
+        found = compare_study(opened, study, split, level=level, rounds=rounds)
+    grids = comparison_grids(found, target)
+    if page is not None:
+        pages.write_page(pages.comparison_markdown(found, study, target), page)
+        err.print(str(page), markup=False, soft_wrap=True)
+    if json_to is not None:
+        emit(json_to, pages.plain(found), lambda: None)
+    elif not grids:
+        out.print(f"no {split} scores yet: xstilts status says what is missing")
+    elif markdown:
+        out.out(pages.comparison_markdown(found, study, target), highlight=False)
+    elif page is None:
+        for grid in grids:
+            print_grid(grid, out)

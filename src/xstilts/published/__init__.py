@@ -1,0 +1,1 @@
+"""What others printed, as data, and why a number of ours is another one."""

@@ -1,0 +1,1 @@
+"""Which intermediate task first? Ranked for a target from what a store holds and from short probes."""

@@ -1,0 +1,1 @@
+"""Arms compared with a baseline arm: differences with intervals, corrected for how many there are."""

@@ -1,0 +1,149 @@
+"""A study's arms, compared: from its rows and what it declares to one comparison for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import MissingNameError, StatisticsError
+from xstilts.graph.store import Store
+from xstilts.report.comparison.cells import Comparison, Drawn, Paired, judged
+from xstilts.report.comparison.columns import columns_of
+from xstilts.report.comparison.kept_rows import drawn_scores
+from xstilts.report.comparison.scores import BEST, Row, Scores, best_arms, with_best
+from xstilts.report.results import main_rows
+from xstilts.report.sources import baseline_of, source_of
+from xstilts.statistics.bootstrap import check_rounds
+from xstilts.statistics.corrections import Declared
+from xstilts.statistics.samples import check_share
+from xstilts.tasks import load
+
+ROUNDS = 1000
+Folder = Callable[[str], Path]
+
+
+def compare_study(
+    store: Store, study: str, split: str = "test", *, level: float | None = None, rounds: int = ROUNDS
+) -> list[Comparison]:
+    """One comparison for each model of a study that has scores on the split.
+
+    Args:
+        store: with the study's scores; those that are missing are left out, and said.
+        study: its name.
+        split: ``dev`` or ``test``.
+        level: another one than the study declares.
+        rounds: draws of the example bootstrap; 0 for none.
+
+    Raises:
+        MissingNameError: no such study.
+        StatisticsError: a level not between 0 and 1, too few rounds for it, or no arm to compare with.
+        StoreError: a score node is damaged.
+    """
+    studies = store.studies()
+    if study not in studies:
+        raise MissingNameError("study", study, list(studies), where=str(store.root))
+    payload = studies[study]
+    declared = Declared(**payload["study"].get("comparison", {}))
+    if level is not None:
+        declared = replace(declared, level=level)
+    rows = main_rows(store, study)
+    return compare(rows, payload["study"], split, declared, payload.get("targets", {}), store.path, rounds)
+
+
+def compare(
+    rows: Sequence[Row],
+    study: Mapping[str, Any],
+    split: str,
+    declared: Declared,
+    targets: Mapping[str, Mapping[str, Any]],
+    folder: Folder | None = None,
+    rounds: int = 0,
+) -> list[Comparison]:
+    """The comparison of rows, wherever they are from.
+
+    Args:
+        rows: those that count for main scores, of all splits (``report.results.main_rows``).
+        study: as the store records it.
+        split: which one is compared.
+        declared: level, correction, family and the arm to compare with.
+        targets: the ``group`` of targets from outside the package; shipped ones may be left out.
+        folder: where the node with a key lies; without it there is no example bootstrap.
+        rounds: draws of the example bootstrap; 0 for none.
+
+    Raises:
+        as ``compare_study``.
+    """
+    check_share(declared.level, "the level")
+    if rounds:
+        check_rounds(rounds, 1 - declared.level)
+    asked = _Asked(study, split, declared, _against(study, declared.against), targets, folder, rounds)
+    found = [
+        _one_model(asked, model, shown, Scores.of(rows, model, "dev"))
+        for model in study["models"]
+        if (shown := Scores.of(rows, model, split)).values
+    ]
+    return judged(found)
+
+
+def _against(study: Mapping[str, Any], declared: str | None) -> dict[str, str]:
+    """Arm -> the arm that it is compared with; the first of these is compared with none."""
+    if declared is not None:
+        return {arm: declared for arm in study["arms"] if arm != declared}
+    found = {arm: base for arm in study["arms"] if (base := baseline_of(study, arm)) is not None}
+    if not found and not any(of["intermediate"] is None for of in study["arms"].values()):
+        raise StatisticsError(
+            "every arm has intermediate training: there is no baseline arm to compare with",
+            where="comparison.against",
+            hint="name one in the study file: comparison: {against: ARM}",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    study: Mapping[str, Any]
+    split: str
+    declared: Declared
+    against: Mapping[str, str]
+    targets: Mapping[str, Mapping[str, Any]]
+    folder: Folder | None
+    rounds: int
+
+
+def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Comparison:
+    study = asked.study
+    baseline = next(arm for arm in study["arms"] if arm not in asked.against)
+    arms = [arm for arm in asked.against if any(at[0] == arm for at in shown.values)]
+    drawn: Drawn = {}
+    without: tuple[str, ...] = ()
+    if asked.folder is not None and asked.rounds:
+        drawn, without = drawn_scores(asked.folder, shown, asked.rounds)
+    chosen = best_arms(shown, asked.split, dev, arms)
+    groups = {t: asked.targets[t]["group"] if t in asked.targets else load(t).group for t in shown.languages}
+    columns = columns_of(shown.languages, study, groups)
+    paired = Paired(
+        Scores(with_best(shown.values, chosen), with_best(shown.keys, chosen), with_best(shown.states, chosen)),
+        with_best(drawn, chosen),
+        {**asked.against, BEST: baseline},
+        {**{arm: source_of(study, arm) for arm in study["arms"]}, BEST: study["source"]},
+        study["seeds"],
+        1 - asked.declared.level,
+    )
+    names = [*arms, BEST] if len(arms) > 1 else arms
+    return Comparison(
+        model=model,
+        split=asked.split,
+        baseline=baseline,
+        against={arm: paired.against[arm] for arm in names},
+        arms=tuple(names),
+        columns=tuple(columns),
+        cells={(arm, column): paired.cell(arm, column) for arm in (baseline, *names) for column in columns},
+        chosen=chosen,
+        declared=asked.declared,
+        tests=0,
+        seeds=tuple(study["seeds"]),
+        rounds=asked.rounds if drawn else 0,
+        without_rows=without,
+    )

@@ -1,0 +1,262 @@
+"""Every claim has a check that can come out either way, and a small study never settles what is about XLM-R Large."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_results import Change, made_study, near
+from tiny_world import tiny_data
+from xstilts import journey, tasks
+from xstilts.claims import page
+from xstilts.claims.claim import RECIPE, Claim, Evidence, Finding
+from xstilts.claims.cost import PARAMETERS, SUSTAINED, cost
+from xstilts.claims.data_claims import training_rows
+from xstilts.claims.ledger import CLAIMS, ledger
+from xstilts.claims.study_claims import CONFIDENCE, INTERMEDIATE, NINE, average_change
+from xstilts.published.numbers import load_published
+from xstilts.published.own import OwnStudy
+from xstilts.statistics.seeds import seed_difference
+from xstilts.study import Arm, Study, load_study
+from xstilts.tasks import load
+
+KNOWN = load_published()
+RECIPES = {path.stem: load_study(path) for path in journey.RECIPES.glob("*.yaml")}
+SINGLE = {name: [name] for name in INTERMEDIATE}
+
+
+def evidence(*studies: OwnStudy, data: Path | None = None, recipe: Study | None = None) -> Evidence:
+    recipes = RECIPES if recipe is None else {RECIPE: recipe}
+    return Evidence(recipes, data, studies, KNOWN)
+
+
+def claim(number: str) -> Claim:
+    return next(c for c in CLAIMS if c.id == number)
+
+
+def verdict(number: str, *studies: OwnStudy) -> str:
+    return claim(number).check(evidence(*studies)).verdict
+
+
+def test_there_are_nineteen_in_their_order() -> None:
+    assert [c.id for c in CLAIMS] == [f"C{k:02}" for k in range(1, 20)]
+
+
+def test_nothing_given_nothing_claimed() -> None:
+    """Without results and data the studies' and data's claims are open, each with what would settle it."""
+    for c, finding in ledger(evidence()):
+        if c.kind in ("study", "data"):
+            assert finding.verdict == "not measured here", c.id
+            assert finding.settles, c.id
+        else:
+            assert finding.verdict == "holds", (c.id, finding.evidence)
+
+
+@pytest.mark.parametrize(
+    ("number", "arms", "value"),
+    [
+        ("C04", {"squad": ["squad_v1"]}, 8.2),
+        ("C04", {"squad": ["squad_v2"]}, 8.2),
+        ("C05", {"nli": ["mnli"]}, 7.5),
+        ("C06", {"hs": ["hellaswag"]}, 7.0),
+        ("C07", {"all": INTERMEDIATE}, 8.7),
+    ],
+)
+def test_a_printed_average(number: str, arms: Mapping[str, Sequence[str]], value: float) -> None:
+    assert verdict(number, made_study(arms, near(value))) == "holds"
+    assert verdict(number, made_study(arms, near(value - 2))) == "contradicted"
+    assert verdict(number, made_study(arms, near(-value))) == "contradicted"
+    wide: Change = lambda arm, target, seed: value + 8 * (seed - 2)  # noqa: E731
+    finding = claim(number).check(evidence(made_study(arms, wide)))
+    assert finding.verdict == "not measured here"
+    assert "too uncertain" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"published": None}, "m is not XLM-R Large"),
+        ({"limited": True}, "rows are limited or stand-ins"),
+        ({"languages": 2}, "0 of 9 targets are whole"),
+        ({"only": NINE[:5]}, "5 of 9 targets are whole"),
+        ({"seeds": (1,)}, "one seed has no interval"),
+    ],
+)
+def test_a_study_of_something_else_settles_nothing(change: dict[str, Any], says: str) -> None:
+    for value in (7.5, -30.0):
+        finding = claim("C05").check(evidence(made_study({"nli": ["mnli"]}, near(value), **change)))
+        assert finding.verdict == "not measured here"
+        assert says in finding.note
+        assert "m: nli average of" in finding.note
+
+
+def test_the_small_study_is_passed_over_and_the_right_one_decides() -> None:
+    small = made_study({"nli": ["mnli"]}, near(-9), published=None, name="small")
+    finding = claim("C05").check(evidence(small, made_study({"nli": ["mnli"]}, near(7.5))))
+    assert finding.verdict == "holds"
+    assert "small" in finding.note
+
+
+def on(targets: Sequence[str], gains: Callable[[str], float]) -> Change:
+    """Points by arm on some targets, nothing elsewhere, with a scatter over seeds."""
+    return lambda arm, target, seed: (gains(arm) if target in targets else 0.0) + 0.05 * (seed - 2)
+
+
+def test_retrieval_improves_with_almost_every_task() -> None:
+    pair = ("bucc2018", "tatoeba")
+    assert verdict("C08", made_study(SINGLE, on(pair, lambda arm: 20))) == "holds"
+    assert verdict("C08", made_study(SINGLE, on(pair, lambda arm: 0 if arm == "ccg" else 20))) == "holds"
+    assert (
+        verdict("C08", made_study(SINGLE, on(pair, lambda arm: 0 if arm in ("ccg", "qqp") else 20))) == "contradicted"
+    )
+    assert verdict("C08", made_study(SINGLE, on(pair[:1], lambda arm: 20))) == "contradicted"
+    assert verdict("C08", made_study({"mnli": ["mnli"]}, on(pair, lambda arm: 20))) == "not measured here"
+
+
+def test_tydiqa_improves_with_many() -> None:
+    first_five = INTERMEDIATE[:5]
+    assert verdict("C10", made_study(SINGLE, on(("tydiqa",), lambda arm: 3 if arm in first_five else -3))) == "holds"
+    found = verdict("C10", made_study(SINGLE, on(("tydiqa",), lambda arm: 3 if arm in first_five[:4] else -3)))
+    assert found == "contradicted"
+
+
+def test_xnli_gains_nothing() -> None:
+    assert verdict("C11", made_study(SINGLE, on(("xnli",), lambda arm: -2))) == "holds"
+    assert verdict("C11", made_study(SINGLE, on(("xnli",), lambda arm: 2 if arm == "mnli" else -2))) == "contradicted"
+
+
+def test_the_best_per_target_is_chosen_on_dev() -> None:
+    """One arm is better on dev, another on test: the first is what counts."""
+    study = made_study({"a": ["mnli"], "b": ["squad_v2"]}, on(NINE, lambda arm: 5.4))
+    rows = []
+    for row in study.rows:
+        split_has_dev = "dev" in load(row["target"]).files
+        up = 1.0 if row["arm"] == "a" and row["split"] == "dev" else 0.0
+        up += 9.0 if row["arm"] == "b" and row["split"] == "test" and split_has_dev else 0.0
+        rows.append({**row, "value": row["value"] + up})
+    assert verdict("C12", replace(study, rows=tuple(rows))) == "holds"
+    assert verdict("C12", made_study({"a": ["mnli"]}, on(NINE, lambda arm: 2))) == "contradicted"
+
+
+def test_masked_lm_and_translation_are_compared_with_the_same_tasks_without() -> None:
+    mixed = {"mnli": ["mnli"], "both": ["mnli", "masked_lm"]}
+    # Exactly equal differences are no certainty, so the two arms scatter apart.
+    better: Change = lambda arm, target, seed: (3 if arm == "mnli" else 1) + (0.1 * seed if arm == "both" else 0)  # noqa: E731
+    assert verdict("C13", made_study(mixed, better)) == "holds"
+    worse: Change = lambda arm, target, seed: (1 if arm == "mnli" else 3) + (0.1 * seed if arm == "both" else 0)  # noqa: E731
+    assert verdict("C13", made_study(mixed, worse)) == "contradicted"
+    moved = {"mnli": ["mnli"], "german": ["mnli"]}
+    study = made_study(moved, worse_in_german, sources={"german": "de"})
+    assert verdict("C14", study) == "holds"
+    assert verdict("C14", made_study(moved, worse_in_german)) == "not measured here"  # both are English
+
+
+def worse_in_german(arm: str, target: str, seed: int) -> float:
+    return 1 + 0.1 * seed if arm == "german" else 3.0
+
+
+def test_equal_differences_are_no_certainty() -> None:
+    exact: Change = lambda arm, target, seed: 7.5  # noqa: E731
+    assert verdict("C05", made_study({"nli": ["mnli"]}, exact)) == "not measured here"
+
+
+def test_the_interval_is_students_over_paired_seeds() -> None:
+    study = made_study({"nli": ["mnli"]}, near(7.5))
+    values, count = average_change(study, "m", "nli", "none")
+    assert count == 9
+    assert values == pytest.approx({1: 7.4, 2: 7.5, 3: 7.6})
+    found = seed_difference(list(values.values()), CONFIDENCE)
+    text = claim("C05").check(evidence(study)).evidence
+    assert f"[{found.low:+.1f}, {found.high:+.1f}], 3 seeds" in text
+
+
+def mnli_rows(claimed: int) -> Finding:
+    return training_rows("mnli", claimed, evidence(data=tiny_data()))
+
+
+def test_rows_are_counted_and_a_sample_is_not_the_file() -> None:
+    assert mnli_rows(24).verdict == "holds"
+    assert mnli_rows(23).verdict == "contradicted"
+    sample = mnli_rows(392_702)
+    assert sample.verdict == "not measured here"
+    assert "24 rows" in sample.evidence
+    assert "multinli" in sample.settles
+
+
+def test_a_file_with_a_bad_row_counts_for_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "multinli_1.0/multinli_1.0_train.jsonl"
+    file.parent.mkdir()
+    good = json.dumps({"gold_label": "neutral", "sentence1": "a", "sentence2": "b"})
+    file.write_text(f"{good}\n{{\n")
+    assert training_rows("mnli", 1, evidence(data=tmp_path)).verdict == "not measured here"
+    file.write_text(f"{good}\n")
+    assert training_rows("mnli", 1, evidence(data=tmp_path)).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("number", "changes"),
+    [
+        ("C01", {"models": {"m": {"id": "FacebookAI/xlm-roberta-base"}}}),
+        ("C01", {"models": {"m": {"id": "FacebookAI/xlm-roberta-large", "keep_layers": [1, 2]}}}),
+        ("C02", {"targets": ["xnli", "panx"]}),
+        ("C03", {"languages": ["de", "sw"]}),
+        ("C15", {"arms": {"none": {}, "mnli": {"intermediate": "mnli"}}}),
+        ("C19", {"arms": {"mnli": {"intermediate": "mnli"}}}),
+        ("C19", {"targets": ["tatoeba"]}),
+    ],
+)
+def test_another_recipe_would_contradict(number: str, changes: dict[str, Any]) -> None:
+    raw = RECIPES[RECIPE].model_dump(mode="json", exclude_unset=True) | changes
+    found = claim(number).check(evidence(recipe=Study.model_validate(raw)))
+    assert found.verdict == "contradicted", found.evidence
+
+
+def test_costs_are_the_sum_of_trainings_and_predictions() -> None:
+    recipe = Study.model_validate(
+        {
+            "name": "s",
+            "models": {"m": {"id": "FacebookAI/xlm-roberta-large"}},
+            "arms": {"none": {}},
+            "targets": ["pawsx"],
+            "seeds": [1, 2],
+            "training": {"pawsx": {"epochs": 2}, "mnli": {"epochs": 3}},
+        }
+    )
+    scored = sum(sum(of.values()) for split, of in load("pawsx").counts.items() if split != "train")
+    one_arm = 6 * PARAMETERS * 49_401 * 2 * 50 + 2 * PARAMETERS * scored * 50
+    none = cost(recipe, [])
+    assert none.rows == 49_401
+    assert none.device_hours == pytest.approx(2 * one_arm / SUSTAINED / 3600)
+    both = cost(recipe, [Arm(intermediate="mnli")])
+    mnli = 6 * PARAMETERS * 392_702 * 3 * 50
+    assert both.device_hours == pytest.approx(2 * (2 * one_arm + mnli) / SUSTAINED / 3600)
+    assert both.rows == 49_401 + 392_702
+
+
+def test_the_page_and_json_hold_every_claim() -> None:
+    seen = evidence(made_study({"nli": ["mnli"]}, near(7.5)))
+    found = ledger(seen)
+    text = page.markdown(found, seen)
+    plain = page.as_json(found)
+    assert len(plain) == 19
+    assert json.loads(json.dumps(plain)) == plain
+    for c in CLAIMS:
+        assert f"### {c.id}: {c.text}" in text
+    assert "**holds**" in text
+    assert "results of made" in text
+    assert len(page.grid(found).rows) == 19
+
+
+@pytest.mark.real_data
+def test_on_the_real_folder_no_sample_is_taken_for_the_whole(real_data: Path) -> None:
+    for c, finding in ledger(evidence(data=real_data)):
+        if c.kind == "data":
+            assert finding.verdict in ("holds", "not measured here"), finding.evidence
+            rows = load({"C16": "anli_plus", "C17": "mnli", "C18": "squad_v2"}[c.id]).counts["train"]["en"]
+            assert (finding.verdict == "holds") == (f"{rows:,} rows in" in finding.evidence)
+    assert {t.name for t in tasks.targets()} == set(NINE)
