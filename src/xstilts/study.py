@@ -157,7 +157,7 @@ class RetrievalChoice(Frozen):
 
 
 class Comparison(Frozen):
-    """How the arms are compared (``xstilts compare``): declared beforehand, in the words of ``statistics.corrections``."""
+    """How the arms are compared (``xstilts compare arms``): declared beforehand, as ``statistics.corrections`` names it."""
 
     level: float = Field(Declared.level, gt=0, lt=1)
     correction: Correction = Declared.correction

@@ -39,8 +39,9 @@ xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
   xstilts plan STUDY --data DIR      what a study would compute
   xstilts run STUDY --data DIR       compute it; run again to go on
   xstilts results                    tables; --json - for one row per number
-  xstilts compare STUDY              arms against the baseline, with intervals
-  xstilts published                  ours beside the papers', and why they differ
+  xstilts compare arms STUDY         against the baseline, with intervals
+  xstilts compare published          beside the papers' numbers: why not equal?
+  xstilts claims                     nineteen claims: which hold, which are open
   xstilts recommend TARGET           which intermediate task first
   xstilts bench MODEL --target T     what its answers cost, by language
   xstilts impact                     speed beside score; choose takes one
@@ -57,8 +58,6 @@ for verb in (
     studies.status,
     studies.why,
     studies.results,
-    comparing.compare,
-    published.published,
     published.claims,
     recommending.recommend,
     bench.bench,
@@ -74,6 +73,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(data.app, name="data")
+app.add_typer(comparing.app, name="compare")
 
 
 @app.callback(invoke_without_command=True)
@@ -112,6 +112,7 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:
         if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "format_message"):
-            err.print(f"error: {error.format_message()}", markup=False)
+            said = error.format_message()  # of a group of verbs without one: its help
+            err.print(said if said.startswith("Usage:") else f"error: {said}", markup=False)
             sys.exit(2)
         raise

@@ -1,4 +1,4 @@
-"""The verb that compares the arms of a study: compare."""
+"""The verbs that compare: arms with their baseline arm, numbers of ours with printed ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from xstilts.cli.options import JsonTo, StoreDir, TaskFile, emit, err, out
+from xstilts.cli.published import published
+
+app = typer.Typer(help="Arms with their baseline arm, or our numbers with printed ones.", no_args_is_help=True)
 
 
-def compare(
+@app.command()
+def arms(
     study: Annotated[str, typer.Argument(help="A study of the store.")],
     store: StoreDir = Path("store"),
     split: Annotated[str, typer.Option(help="dev or test.")] = "test",
@@ -51,3 +55,6 @@ def compare(
     elif page is None:
         for grid in grids:
             print_grid(grid, out)
+
+
+app.command()(published)

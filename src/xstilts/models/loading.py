@@ -14,7 +14,9 @@ from transformers.utils import logging as transformers_logging
 
 from xstilts.errors import ModelError
 from xstilts.models.encoder import Encoder
+from xstilts.models.dropout import use_own_dropout
 from xstilts.models.families import execution_of
+from xstilts.models.linear import use_onednn
 from xstilts.models.packed_attention import NAME
 from xstilts.models.precision import Precision
 from xstilts.task_types import Tokenizer
@@ -51,6 +53,8 @@ def load_encoder(
         _override(config, _HIDDEN_DROPOUT, dropout, folder)
         _override(config, _ATTENTION_DROPOUT, attention_dropout, folder)
         transformer = _load(folder, config)
+    use_onednn(transformer)
+    use_own_dropout(transformer)
     return Encoder(transformer, precision).to(device).eval()
 
 

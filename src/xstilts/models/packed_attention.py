@@ -20,8 +20,8 @@ from transformers.masking_utils import AttentionMaskInterface
 from transformers.modeling_utils import AttentionInterface
 
 from xstilts.errors import ModelError
-from xstilts.models.dropped_attention import dropped_attention
 from xstilts.models.layout import Layout
+from xstilts.models.product_attention import product_attention, suits_products
 
 NAME = "xstilts_packed"
 _LARGEST_FLASH_HEAD = 256
@@ -95,8 +95,8 @@ def packed_attention(
     outputs = []
     for run, mask, *of_run in zip(packing.layout.runs, packing.masks, *parts, strict=True):
         q, k, v = (run.spread(rows).transpose(1, 2) for rows in of_run)
-        if dropout > 0 and query.device.type == "cpu":
-            attended = dropped_attention(q, k, v, mask, dropout, scale)
+        if suits_products(q, dropout):
+            attended = product_attention(q, k, v, mask, dropout, scale)
         else:
             attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
         outputs.append(run.flatten(attended.transpose(1, 2)))

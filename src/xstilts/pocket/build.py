@@ -84,7 +84,7 @@ def files(world: World) -> Iterator[tuple[str, str]]:
     yield from targets.tagging(world, speakers, tagged)
     yield from targets.questions(world, speakers)
     yield from targets.retrieval(world, speakers, reserved)
-    yield from intermediates(world, source, pairs, tagged)
+    yield from intermediates(world, speakers, pairs, tagged)
     for speaker in speakers:
         code = speaker.tongue.code
         lines = monolingual(speaker, source, Draw(world.seed, "text", code), world.text_lines, reserved)

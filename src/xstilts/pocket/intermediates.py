@@ -11,6 +11,7 @@ from xstilts.pocket.choices import Choice, before_or_after, ending, which_kind
 from xstilts.pocket.draw import Draw
 from xstilts.pocket.grammar import Speaker, text_of
 from xstilts.pocket.inference import Inference
+from xstilts.pocket.interlinear import Say, interlinear, translated
 from xstilts.pocket.reading import as_squad
 from xstilts.pocket.scenes import Saying, Scene, scene
 from xstilts.pocket.targets import Files, inferences, paraphrases
@@ -20,35 +21,43 @@ UNANSWERABLE = 1 / 3
 _CCG_FILES = {"train": ("wsj_0200", "wsj_1000", "wsj_2000"), "dev": ("wsj_0001",)}
 
 
-def intermediates(world: World, source: Speaker, pairs: set[Hashable], tagged: set[Hashable]) -> Files:
+def intermediates(world: World, speakers: Sequence[Speaker], pairs: set[Hashable], tagged: set[Hashable]) -> Files:
     """Every file of every intermediate task; ``pairs`` and ``tagged`` are what XNLI and udpos say, and is not said again."""
-    yield from _inference(world, source, pairs)
+    source = speakers[0]
+    yield from _inference(world, speakers, pairs)
     yield from _questions(world, source)
     yield from _reading(world, source)
     yield from _supertags(world, source, tagged)
     yield from _choices(world, source)
 
 
-def _inference(world: World, source: Speaker, seen: set[Hashable]) -> Files:
-    """MultiNLI, SNLI and ANLI's three rounds: ANLI tells more than one thing before it asks."""
+def _inference(world: World, speakers: Sequence[Speaker], seen: set[Hashable]) -> Files:
+    """MultiNLI, SNLI and ANLI's three rounds: ANLI tells more than one thing before it asks.
+
+    MultiNLI's training rows are also there in a machine's words for each other language that is taught.
+    """
+    source = speakers[0]
     for split, rows in (("train", world.train_rows), ("dev", world.dev_rows)):
         mnli = "train" if split == "train" else "dev_matched"
         name = f"multinli_1.0/multinli_1.0_{mnli}.jsonl"
-        yield name, _pairs(source, inferences(Draw(world.seed, "mnli", split), rows, seen))
+        found = inferences(Draw(world.seed, "mnli", split), rows, seen)
+        yield name, _pairs(source.say, found)
+        for speaker in [s for s in speakers[1:] if s.tongue.taught and split == "train"]:
+            yield from translated(speaker, name, _pairs(interlinear(source, speaker), found), rows)
         name = f"snli_1.0/snli_1.0_{split}.jsonl"
-        yield name, _pairs(source, inferences(Draw(world.seed, "snli", split), rows // 4, seen))
+        yield name, _pairs(source.say, inferences(Draw(world.seed, "snli", split), rows // 4, seen))
         for number in (1, 2, 3):
             draw = Draw(world.seed, "anli", number, split)
             found = inferences(draw, rows // 12, seen)
             yield f"anli_v0.1/R{number}/{split}.jsonl", _contexts(source, draw, found)
 
 
-def _pairs(source: Speaker, rows: Sequence[Inference]) -> str:
+def _pairs(say: Say, rows: Sequence[Inference]) -> str:
     return formats.json_lines(
         {
             "gold_label": row.label,
-            "sentence1": _told(source, row.premise),
-            "sentence2": text_of(source.say(row.hypothesis)),
+            "sentence1": _told(say, row.premise),
+            "sentence2": text_of(say(row.hypothesis)),
             "pairID": str(number),
         }
         for number, row in enumerate(rows)
@@ -63,7 +72,9 @@ def _contexts(source: Speaker, draw: Draw, rows: Sequence[Inference]) -> str:
         told = (aside, *row.premise) if draw.chance(0.5) else (*row.premise, aside)
         hypothesis = text_of(source.say(row.hypothesis))
         label = row.label[0]
-        written.append({"uid": str(number), "context": _told(source, told), "hypothesis": hypothesis, "label": label})
+        written.append(
+            {"uid": str(number), "context": _told(source.say, told), "hypothesis": hypothesis, "label": label}
+        )
     return formats.json_lines(written)
 
 
@@ -76,8 +87,8 @@ def _beside(draw: Draw, row: Inference) -> Scene:
             return found
 
 
-def _told(source: Speaker, sayings: Sequence[Saying]) -> str:
-    return " ".join(text_of(source.say(saying)) for saying in sayings)
+def _told(say: Say, sayings: Sequence[Saying]) -> str:
+    return " ".join(text_of(say(saying)) for saying in sayings)
 
 
 def _questions(world: World, source: Speaker) -> Files:

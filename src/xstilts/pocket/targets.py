@@ -47,7 +47,7 @@ def classification(world: World, speakers: Sequence[Speaker], pairs: set[Hashabl
     for split, count in sizes(world).items():
         nli = inferences(Draw(world.seed, "xnli", split), count, pairs)
         paws = paraphrases(Draw(world.seed, "pawsx", split), count, sentences)
-        for speaker in speakers[:1] if split == "train" else speakers:
+        for speaker in [s for s in speakers if s.tongue.taught] if split == "train" else speakers:
             ending = f"{split}-{speaker.tongue.code}.tsv"
             yield (
                 f"xnli/{ending}",
@@ -73,9 +73,13 @@ def tagging(world: World, speakers: Sequence[Speaker], tagged: set[Hashable]) ->
         code = speaker.tongue.code
         said = tagged if speaker is speakers[0] else set[Hashable]()
         named: set[Hashable] = set()
-        for split, count in sizes(world).items():
-            if split == "train" and speaker is not speakers[0]:
-                continue
+        splits = sizes(world)
+        if (
+            speaker is not speakers[0]
+        ):  # what is scored is drawn first, so that it is the same with training rows and without
+            rows_to_learn = splits.pop("train")
+            splits |= {"train": rows_to_learn} if speaker.tongue.taught else {}
+        for split, count in splits.items():
             rows = datasets.utterances(Draw(world.seed, "udpos", code, split), speaker, count, said)
             words = [datasets.tagged(speaker, row) for row in rows]
             yield f"udpos/{split}-{code}.tsv", formats.word_lines([(w.form, w.upos) for w in each] for each in words)

@@ -37,6 +37,7 @@ class Tongue:
         shared_names: kinds of names that are written as in the source; others are spelled by ``shifts`` and script.
         mixed: share of the lines of its text in which some words are the source's (anchors).
         bitext: lines of translations, as a share of the world's ``bitext_lines``.
+        taught: it has training rows of its own, as the source has: it can be the source language of a study.
     """
 
     code: str
@@ -63,6 +64,7 @@ class Tongue:
     shared_names: tuple[NameKind, ...] = ()
     mixed: float = 0.0
     bitext: float = 0.0
+    taught: bool = False
 
 
 SOURCE = Tongue(
@@ -74,6 +76,7 @@ SOURCE = Tongue(
     past="ed",
     cognates=1.0,
     shared_names=("person", "town", "organisation"),
+    taught=True,
 )
 ALDERISH = Tongue(
     code="qaa",
@@ -109,6 +112,7 @@ LUMANO = Tongue(
     shared_names=("person", "organisation"),
     mixed=0.3,
     bitext=0.75,
+    taught=True,
 )
 DRAVESK = Tongue(
     code="qac",

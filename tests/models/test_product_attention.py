@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from xstilts.models.dropped_attention import dropped_attention
+from xstilts.models.product_attention import product_attention
 
 SHAPE = (3, 2, 5, 4)  # n, h, L, d
 
@@ -32,7 +32,7 @@ def mask() -> Tensor:
 def test_with_next_to_no_dropout_it_is_attention_and_so_are_its_gradients(masked: bool) -> None:
     inputs, of = states(), torch.linspace(-1, 1, 120, dtype=torch.float64).reshape(SHAPE)
     query, key, value = inputs
-    ours = dropped_attention(query, key, value, mask() if masked else None, 1e-12, 0.3)
+    ours = product_attention(query, key, value, mask() if masked else None, 1e-12, 0.3)
     theirs = scaled_dot_product_attention(query, key, value, attn_mask=mask() if masked else None, scale=0.3)
     torch.testing.assert_close(ours, theirs)
     for found, expected in zip(
@@ -47,7 +47,7 @@ def test_gradients_with_dropout_are_the_slopes_of_the_same_draw(masked: bool) ->
 
     def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         torch.manual_seed(3)
-        return dropped_attention(query, key, value, mask() if masked else None, 0.4, 0.5)
+        return product_attention(query, key, value, mask() if masked else None, 0.4, 0.5)
 
     assert torch.autograd.gradcheck(attended, leaves)
 
@@ -57,7 +57,7 @@ def test_it_drops_as_many_weights_as_asked_and_keeps_the_mean() -> None:
     length = 400
     query = key = torch.zeros(1, 1, length, length)  # equal weights
     value = torch.eye(length)[None, None]
-    weights = dropped_attention(query, key, value, None, 0.25, 1.0) * length
+    weights = product_attention(query, key, value, None, 0.25, 1.0) * length
     assert weights.eq(0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert sorted(set(weights.flatten().tolist())) == pytest.approx([0, 1 / 0.75])
 
@@ -65,7 +65,7 @@ def test_it_drops_as_many_weights_as_asked_and_keeps_the_mean() -> None:
 def test_equal_seeds_drop_equal_weights() -> None:
     def drawn(seed: int) -> Tensor:
         torch.manual_seed(seed)
-        return dropped_attention(*states(), mask(), 0.3, 1.0)
+        return product_attention(*states(), mask(), 0.3, 1.0)
 
     assert torch.equal(drawn(1), drawn(1))
     assert not torch.equal(drawn(1), drawn(2))
@@ -74,7 +74,7 @@ def test_equal_seeds_drop_equal_weights() -> None:
 def test_in_bfloat16_it_computes_as_torch_does_and_so_do_its_gradients() -> None:
     q, k, v = (each.to(torch.bfloat16).detach().requires_grad_() for each in states(dtype=torch.float32))
     with torch.autocast("cpu", torch.bfloat16):
-        ours = dropped_attention(q, k, v, None, 1e-6, 0.5)
+        ours = product_attention(q, k, v, None, 1e-6, 0.5)
         theirs = scaled_dot_product_attention(q, k, v, scale=0.5)
     assert ours.dtype == theirs.dtype == torch.bfloat16
     torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
