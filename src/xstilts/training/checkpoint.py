@@ -38,6 +38,7 @@ import xstilts
 from xstilts.errors import StoreError
 from xstilts.graph.disk import as_text, aside, digest_file, explain, read_json, settle, sync_folder, write_synced
 from xstilts.graph.node import canonical, sha256_text
+from xstilts.models.linear import has_onednn
 from xstilts.training.state import Resumption, TrainingState
 
 FORMAT = 1
@@ -193,6 +194,7 @@ def conditions(device: torch.device, micro_batch_tokens: int) -> dict[str, Any]:
         "torch": torch.__version__,
         **{name: metadata.version(name) for name in ("transformers", "tokenizers")},
         "numpy": np.__version__,
+        "products": "oneDNN" if has_onednn() else "torch",
         "xstilts": xstilts.__version__,
     }
 
