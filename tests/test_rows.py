@@ -43,6 +43,14 @@ def test_a_limit_takes_the_same_rows_in_their_order_from_all_over_the_file() -> 
     assert choose_rows([str(k) for k in range(1000)], 50) == [str(k) for k in chosen], "parallel texts stay parallel"
 
 
+def test_a_file_that_lost_a_row_has_the_same_others() -> None:
+    """A translated file, or one without the rows of a test set, must not give another sample."""
+    rows = [PairExample(id=f"r{k}", first="a", second=None, label=None) for k in range(400)]
+    whole = {row.id for row in choose_rows(rows, 100)}
+    fewer = {row.id for row in choose_rows([row for row in rows if row.id != "r7"], 100)}
+    assert len(whole & fewer) >= 99
+
+
 def test_rows_are_read_with_the_gold_that_lies_apart(tmp_path: Path) -> None:
     entry, resources = placed({"test-de.tsv": "a\tb\nc\td\n", "gold.tsv": "neutral\nentailment\n"}, tmp_path)
     rows = open_rows(load("xnli"), entry, "de", resources)

@@ -96,7 +96,11 @@ class LayerChoice(NamedTuple):
 
 
 def choose_layer(
-    dev_f1: Mapping[str, Mapping[tuple[int, str], float]], pooling: str = "mean", *, fixed_layer: int
+    dev_f1: Mapping[str, Mapping[tuple[int, str], float]],
+    pooling: str = "mean",
+    *,
+    fixed_layer: int,
+    declared: bool = False,
 ) -> LayerChoice:
     """One layer for all retrieval, by the same rule for every arm.
 
@@ -108,10 +112,13 @@ def choose_layer(
         dev_f1: language -> (layer, pooling) -> F1 at that language's best threshold.
         pooling: the declared pooling.
         fixed_layer: the layer without dev data, counted from the embedding output, which is 0.
+        declared: the study takes it in any case.
 
     Raises:
         PredictionError: languages were swept over different layers, none has the pooling, or an F1 is not finite.
     """
+    if declared:
+        return LayerChoice(fixed_layer, pooling, "14 of 24 layers, as declared", None)
     if not dev_f1:
         return LayerChoice(fixed_layer, pooling, "14 of 24 layers, no BUCC dev data", None)
     languages = sorted(dev_f1)

@@ -129,7 +129,7 @@ class MaskedLM(Frozen):
     text: str | dict[str, str] = "text/{language}.txt"
     bitext: str | None = None
     languages: tuple[str, ...] = Field(min_length=1)
-    translation: float = Field(0.0, ge=0, le=1)
+    translation: float = Field(0.0, ge=0, lt=1)
     alpha: float = Field(0.3, ge=0, le=1)
     mask: float = Field(0.15, gt=0, lt=1)
 
@@ -151,6 +151,8 @@ class MaskedLM(Frozen):
             raise ValueError(
                 f"text: {self.text!r} is one file for {len(self.languages)} languages; put {{language}} in it"
             )
+        if self.bitext is not None and not self.translation:
+            raise ValueError("bitext: is learned from by the share `translation`, which is 0; say translation: 0.5")
         if self.text_of_task and self.text_of_task[1] == "test":
             raise ValueError(
                 f"text: {self.text!r} is what is scored; the texts of train and dev rows may be learned from"

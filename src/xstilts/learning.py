@@ -137,8 +137,7 @@ class _Part:
         """The rows that ``spec`` names, without those of a test set."""
         task = tasks.load(spec["task"])
         found = open_rows(task, spec, source, resources)
-        kept, dropped = drop_overlap(found, task, spec["overlap"], source, resources)
-        examples = choose_rows(kept, spec["rows"])
+        examples, dropped = drop_overlap(choose_rows(found, spec["rows"]), task, spec["overlap"], source, resources)
         task_type = _with_tags_of(task.type, examples)
         _refuse_missing_gold(task, examples)
         assert task_type.head is not None
@@ -237,7 +236,7 @@ def _mixed(
     epoch = steps_of_an_epoch(rows, {name: part.settings.batch_size for name, part in parts.items()}, mixture)
     total = settings.max_steps or max(1, round(settings.epochs * epoch))
     assert isinstance(model.head, HeadSet)
-    return MixtureCourse(courses, task_shares(rows, mixture), total, min(epoch, total), settings, seed, model.head)
+    return MixtureCourse(courses, task_shares(rows, mixture), total, epoch, settings, seed, model.head)
 
 
 def _mean_dev_score(parts: Mapping[str, _Part | _Text], model: Model, resources: Resources) -> Callable[[], float]:

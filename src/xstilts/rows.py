@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
 
 from xstilts.data.text import read_text
 from xstilts.graph.node import Resources
@@ -38,14 +37,16 @@ def open_rows(task: Task, entry: Mapping[str, Any], language: str, resources: Re
 
 
 def open_text(entry: Mapping[str, Any], language: str, resources: Resources) -> list[str]:
-    """The texts of a spec's entry: the lines of a file, or what the rows of a task say, each text once and without gold.
+    """The texts of a spec's entry: the lines of a file, or what the rows of a task say, each text once, without gold
+    and without rows that are in a test set.
 
     Raises:
         DataError: as ``open_rows``, or a file without text.
     """
     if "task" not in entry:
         return read_text(input_file(entry["sha256"], resources))
-    rows = open_rows(load(entry["task"]), entry, language, resources)
+    task = load(entry["task"])
+    rows, _ = drop_overlap(open_rows(task, entry, language, resources), task, entry["overlap"], language, resources)
     return list(dict.fromkeys(text for row in rows for text in texts_of(row) if text))
 
 
@@ -68,11 +69,17 @@ def texts_of(example: Any) -> tuple[str, ...]:
 
 
 def choose_rows(examples: Sequence[Row], rows: int | None) -> list[Row]:
-    """At most ``rows`` of the examples, in their order: the same ones for every arm, seed and parallel language."""
+    """At most ``rows`` of the examples, in their order: the same ones for every arm, seed and parallel language.
+
+    Those whose ids (of plain text: whose numbers) have the smallest digests, so a row is chosen whatever others are there:
+    a translation that lost a few rows has the same others.
+    """
     if rows is None or len(examples) <= rows:
         return list(examples)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(examples))[:rows])
-    return [examples[i] for i in chosen]
+    names = [str(getattr(example, "id", number)) for number, example in enumerate(examples)]
+    digests = [blake2b(name.encode(), digest_size=8).digest() for name in names]
+    chosen = sorted(range(len(examples)), key=lambda number: (digests[number], number))[:rows]
+    return [examples[number] for number in sorted(chosen)]
 
 
 def without_gold(examples: Sequence[Any]) -> list[Any]:

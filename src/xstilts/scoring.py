@@ -79,7 +79,8 @@ def calibrate(node: Node, parents: Mapping[str, Path], out: Path, resources: Res
             dev_f1[language][row["layer"], row["pooling"]] = f1
             thresholds[language][place(row["layer"], row["pooling"])] = threshold
             curve.append({"language": language, "layer": row["layer"], "pooling": row["pooling"], "f1": f1})
-    choice = choose_layer(dev_f1, spec["pooling"], fixed_layer=spec["fixed_layer"])
+    declared = spec.get("layer_from") == "fixed"
+    choice = choose_layer(dev_f1, spec["pooling"], fixed_layer=spec["fixed_layer"], declared=declared)
     found = {
         "layer": choice.layer,
         "pooling": choice.pooling,

@@ -8,7 +8,9 @@ the record says so. Only safetensors are read, and no code that comes with a mod
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,16 @@ TOKENS = 4096
 """Sub-words in one batch, padding included: decides memory, and no translation but for rounding."""
 MAX_LENGTH = 512
 """Sub-words of a text or a translation, where a model says nothing smaller."""
+_SPELLED = {
+    "ar": ("arb_Arab",),
+    "ko": ("kor_Hang",),
+    "zh": ("zho_Hans", "cmn_Hans"),
+    "fa": ("pes_Arab",),
+    "et": ("est_Latn", "ekk_Latn"),
+}
+"""Languages that NLLB names otherwise than by our codes and scripts."""
+_OF_A_LANGUAGE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}|__[a-z]{2,3}__|[a-z]{2}_[A-Z]{2}")
+_MANY = 10
 _KEPT = {".json", ".safetensors", ".spm", ".model", ".txt"}
 
 
@@ -130,9 +142,18 @@ def _longest(tokenizer: Any, config: Any) -> int:
 def _language_token(tokenizer: Any, code: str) -> str | None:
     """The token that stands for a language, if the tokenizer has one."""
     known = LANGUAGES.get(code)
-    names = [f"__{code}__", f"{code}_XX", *([f"{known.iso3}_{known.script}"] if known else [])]
+    names = [f"__{code}__", f"{code}_XX", *([f"{known.iso3}_{known.script}"] if known else []), *_SPELLED.get(code, ())]
     vocabulary = tokenizer.get_vocab()
     beginning = sorted(
         token for token in vocabulary if token.startswith(f"{code}_") and token[len(code) + 1 :].isupper()
     )
-    return next((name for name in [*names, *beginning] if name in vocabulary), None)
+    found = next((name for name in [*names, *beginning] if name in vocabulary), None)
+    of_languages = [token for token in vocabulary if _OF_A_LANGUAGE.fullmatch(token)]
+    if found is None and len(of_languages) >= _MANY:  # it would write whatever language it likes
+        near = ", ".join(get_close_matches(names[-1], of_languages, cutoff=0.4))
+        raise TranslationError(
+            f"the model has tokens for {len(of_languages)} languages, but none that is known to mean {code!r}",
+            where="--engine",
+            hint=f"looked for {', '.join(names)}; near: {near or 'none'}",
+        )
+    return found

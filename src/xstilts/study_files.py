@@ -81,7 +81,8 @@ class StudyFiles:
         if settings.text_of_task is not None:
             name, split = settings.text_of_task
             there = self.data.files(load(name), split, language)
-            return {"task": name, **self.entries(name, split, language, False)} if there else None
+            overlap = self.overlaps(name, language) if there and self.study.data.drop_overlap else []
+            return {"task": name, **self.entries(name, split, language, False), "overlap": overlap} if there else None
         return self._file(settings.text if isinstance(settings.text, str) else settings.text[language], language)
 
     def _file(self, pattern: str, language: str) -> FileEntry | None:

@@ -33,6 +33,7 @@ COUNTS = {
     "commonsense_qa": {"train": SMALL.train_choices, "dev": SMALL.dev_rows},
 }
 RETRIEVAL = {"bucc2018", "tatoeba"}
+TAUGHT = {"xnli", "pawsx", "udpos", "panx", "mnli"}  # with training rows in the second source, too
 PARALLEL = [("xnli", "dev"), ("xnli", "test"), ("pawsx", "dev"), ("pawsx", "test")]
 SPLITS = [(task, split) for task, counts in COUNTS.items() for split in counts]
 
@@ -40,7 +41,9 @@ SPLITS = [(task, split) for task, counts in COUNTS.items() for split in counts]
 def languages(task: str, split: str) -> tuple[str, ...]:
     if task in RETRIEVAL:
         return FOREIGN
-    return CODES if tasks.load(task).role == "target" and split != "train" else (SOURCE,)
+    if split == "train":
+        return (SOURCE, "qab") if task in TAUGHT else (SOURCE,)
+    return CODES if tasks.load(task).role == "target" else (SOURCE,)
 
 
 def test_all_eighteen_tasks_are_there_and_nothing_else() -> None:

@@ -14,10 +14,10 @@ RECORD = f"{ROOT / 'examples/real-small.yaml'}={ROOT / 'benchmarks/results/2026-
 
 
 def test_published_alone_and_on_the_record() -> None:
-    assert "Published scores" in command("published")
-    printed = command("published", "--records", RECORD, "--markdown")
+    assert "Published scores" in command("compare", "published")
+    printed = command("compare", "published", "--records", RECORD, "--markdown")
     assert "### real-small: e5-small beside XLM-R Large" in printed
-    cells = json.loads(command("published", "--records", RECORD, "--json", "-"))["cells"]
+    cells = json.loads(command("compare", "published", "--records", RECORD, "--json", "-"))["cells"]
     assert {c["published"]["mark"] for c in cells} >= {"read", "recalled*"}
 
 

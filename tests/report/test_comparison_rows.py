@@ -183,7 +183,7 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 
 
 def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["compare", *arguments])
+    return CliRunner().invoke(app, ["compare", "arms", *arguments])
 
 
 def test_the_verb_prints_writes_and_gives_rows(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from xstilts.task_types.base import IntArray
 
 
-@lru_cache(maxsize=1)  # every step of an epoch asks; a million rows take 20 ms
+@lru_cache(maxsize=16)  # every step of an epoch asks, of each task of a mixture; a million rows take 20 ms
 def epoch_order(num_examples: int, seed: int, epoch: int) -> IntArray:
     """A permutation of ``range(num_examples)``: a pure function of its arguments. Read-only.
 

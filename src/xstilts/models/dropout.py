@@ -18,9 +18,11 @@ _LEAST = -(1 << 15)
 def kept_mask(like: Tensor, dropout: float) -> Tensor:
     """0 where an element of ``like`` is dropped, else what it is multiplied with; of its shape and dtype, on the CPU."""
     dropped = round(dropout * _STEPS)
+    if dropped == _STEPS:
+        return torch.zeros_like(like)
     words = torch.empty(-(-like.numel() // _LANES), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
     kept = words.view(torch.int16)[: like.numel()] >= _LEAST + dropped
-    return kept.to(like.dtype).mul_(_STEPS / max(1, _STEPS - dropped)).view(like.shape)
+    return kept.to(like.dtype).mul_(_STEPS / (_STEPS - dropped)).view(like.shape)
 
 
 class Dropout(nn.Dropout):

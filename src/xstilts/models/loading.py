@@ -13,8 +13,8 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from xstilts.errors import ModelError
-from xstilts.models.encoder import Encoder
 from xstilts.models.dropout import use_own_dropout
+from xstilts.models.encoder import Encoder
 from xstilts.models.families import execution_of
 from xstilts.models.linear import use_onednn
 from xstilts.models.packed_attention import NAME

@@ -206,7 +206,9 @@ class _Planner:
         """The layer and the thresholds, from all BUCC dev pairs in the data folder: whatever targets, languages and splits a
         study reports, so that the same model gets the same layer."""
         bucc, sweeps = load("bucc2018"), {}
-        gold = self.files.bucc_gold() if self.study.retrieval.layer_from == "bucc_dev" else {}
+        declared = self.study.retrieval.layer_from == "fixed"
+        # With a fixed layer the dev pairs still set the thresholds of BUCC, where it is a target.
+        gold = self.files.bucc_gold() if not declared or bucc.name in self.study.targets else {}
         if gold:
             spec = {**start.spec, **self._evaluation(bucc, "dev", tuple(gold)), **every}
             shown = {**labels, "task": bucc.name, "split": "dev"}
@@ -215,6 +217,7 @@ class _Planner:
             "gold": gold,
             "fixed_layer": round(FIXED_LAYER_SHARE * start.num_layers),
             "pooling": self.study.retrieval.pooling,
+            **({"layer_from": "fixed"} if declared else {}),
         }
         roles = {role: node.key for role, node in sweeps.items()}
         return self._add("calibrate", spec, roles, {**labels, "task": "retrieval layer"})
@@ -246,7 +249,7 @@ class _Planner:
         spec = {
             **start.spec,
             "parts": parts,
-            "mixture": mixture.model_dump(mode="json"),
+            "mixture": mixture.model_dump(mode="json", exclude={"repeat"}),
             "training": whole.model_dump(mode="json"),
             "source": source,
             **self._trained(labels["seed"]),

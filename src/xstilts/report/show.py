@@ -44,10 +44,12 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
         out.print("\nLeft out:")
         for (target, split, reason), found in reasons.items():
             out.print(f"  {target} {split}: {reason} for {' '.join(found)}")
-    for key, names in summary["stand_ins"].items():
-        out.print(f"  rows of {key} come from {', '.join(names)}")
-    for key, how in summary["translated"].items():
-        out.print(f"  rows of {key} are {escape(how)}", soft_wrap=True)
+    said = [f"{key} come from {', '.join(names)}" for key, names in summary["stand_ins"].items()]
+    said += [f"{key} are {how}" for key, how in summary["translated"].items()]
+    if said:
+        out.print("\nRows:")
+    for each in said:
+        out.print(f"  of {escape(each)}", soft_wrap=True)
     for note in summary["hub"]:
         out.print(f"  {escape(note)}")
 

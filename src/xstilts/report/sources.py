@@ -28,7 +28,8 @@ def baseline_of(study: Mapping[str, Any], arm: str) -> str | None:
     baselines = [name for name, choice in study["arms"].items() if choice["intermediate"] is None]
     if not baselines or arm == baselines[0]:
         return None
-    same = [name for name in baselines if name != arm and source_of(study, name) == source_of(study, arm)]
+    before = [*study["arms"]][: [*study["arms"]].index(arm)] if arm in baselines else baselines
+    same = [name for name in baselines if name in before and source_of(study, name) == source_of(study, arm)]
     return str((same or baselines)[0])
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from xstilts.batching import gather, micro_batches, ranges
 from xstilts.batching.masking import Masking, masked
+from xstilts.errors import DataError
 from xstilts.hyperparameters import MaskedLM, Training
 from xstilts.models.model import Model
 from xstilts.task_types import Features, Tokenizer
@@ -164,21 +165,35 @@ def encode_corpora(
     """Every line as one sequence, corpus after corpus, and the share of draws of each corpus.
 
     A translation is one sequence of both sides, each first in turn, so that neither is always the first (Conneau and
-    Lample 2019 have positions start anew; here they go on, as XLM-R's do).
+    Lample 2019 have positions start anew; here they go on, as XLM-R's do). A line of which the tokenizer knows
+    nothing is left out and counted.
+
+    Raises:
+        DataError: a language is left without lines.
     """
     builder, places = FeatureBuilder(), []
+    special = frozenset(Masking.of(tokenizer, settings.mask).special_ids)
     corpora: list[list[str | tuple[str, str]]] = [list(found) for found in texts.text.values()]
     corpora += [[pair if i % 2 else pair[::-1] for i, pair in enumerate(pairs)] for pairs in texts.bitext.values()]
     for found in corpora:
         first = len(builder.example)
         for ids, types, dropped in truncated(tokenizer, found, max_length):
+            if special.issuperset(ids):  # unknown characters alone: nothing could be hidden
+                builder.counts["lines_without_words"] += 1
+                continue
             builder.add(len(builder.example), ids, types, ())
             builder.counts["dropped_tokens"] += dropped
             builder.counts["truncated_examples"] += dropped > 0
-        places.append((first, len(found)))
+        places.append((first, len(builder.example) - first))
     translation = settings.translation if texts.bitext else 0.0
-    of_text = shares([len(found) for found in texts.text.values()], settings.alpha)
-    of_bitext = shares([len(found) for found in texts.bitext.values()], settings.alpha) if texts.bitext else []
+    sizes = [size for _, size in places]
+    if not all(sizes):
+        raise DataError(
+            f"no line of {[*texts.text, *texts.bitext][sizes.index(0)]} has a sub-word that the model knows",
+            hint="its vocabulary does not cover this script: leave the language out",
+        )
+    of_text = shares(sizes[: len(texts.text)], settings.alpha)
+    of_bitext = shares(sizes[len(texts.text) :], settings.alpha) if texts.bitext else []
     weights = [(1 - translation) * s for s in of_text] + [translation * s for s in of_bitext]
     drawn = [Corpus(first, size, weight) for (first, size), weight in zip(places, weights, strict=True)]
     return builder.build(len(builder.example), None), drawn

@@ -102,5 +102,9 @@ def task_shares(rows: Mapping[str, int], mixture: Mixture) -> dict[str, float]:
 
 
 def steps_of_an_epoch(rows: Mapping[str, int], batch_sizes: Mapping[str, int], mixture: Mixture) -> int:
-    """As many steps as it takes to see the rows of every task once, ``cap`` of them at most."""
+    """As many steps as all tasks together would need for their own rows, ``cap`` of them at most.
+
+    Steps are shared by rows, whatever a task's batch size: in an epoch a task with a large batch is seen more than once,
+    one with a small batch less.
+    """
     return sum(-(-min(n, mixture.cap or n) // batch_sizes[name]) for name, n in rows.items())

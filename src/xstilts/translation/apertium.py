@@ -21,8 +21,8 @@ from xstilts.languages import LANGUAGES
 from xstilts.translation.engine import BATCH, Translation, exchange
 
 _MARK = re.compile(r"[*@#](?=\w)")
-_HIDDEN = str.maketrans("*@#", "＊＠＃")
-_SHOWN = str.maketrans("＊＠＃", "*@#")
+_HIDDEN = str.maketrans("*@#", "\ue02a\ue040\ue023")  # of the private use area
+_SHOWN = str.maketrans("\ue02a\ue040\ue023", "*@#")
 _FILE = re.compile(r"'?(/[^\s'|]+)'?")
 
 

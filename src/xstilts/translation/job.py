@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +77,19 @@ def translate(job: Job, engine: Engine, progress: Progress) -> dict[str, Any]:
         )
     what = _identity(job, engine, files)
     if place.exists():
-        return _already(place, {**what, "most_untranslated": job.most_untranslated})
-    examples = choose_rows(read_examples(task, files, job.source), job.rows)
+        found = _already(place, {**what, "most_untranslated": job.most_untranslated})
+        ledger_of(place).unlink(missing_ok=True)  # of a process that was killed when it had written the rows
+        return found
+    chosen = choose_rows(read_examples(task, files, job.source), job.rows)
+    examples = _not_tested(chosen, task, folder, job.source)
     texts = list(dict.fromkeys(text for example in examples for text in texts_of(example)))
-    with guarded(place), Ledger(place.with_name(f"{place.name}.translating"), what) as ledger:
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    with guarded(place), Ledger(ledger_of(place), {**what, "texts": digest}) as ledger:
         _translate(texts, engine, ledger, progress)
         translated = {text: ledger.done[n] for n, text in enumerate(texts)}
         rebuilding = Rebuilding(translated, job.target, job.most_untranslated)
+        if tested := len(chosen) - len(examples):
+            rebuilding.dropped["in a test set"] = tested
         kept = rebuilding.all(examples)
         if not kept:
             raise TranslationError(
@@ -90,11 +97,25 @@ def translate(job: Job, engine: Engine, progress: Progress) -> dict[str, Any]:
                 where=str(place),
                 hint=_hint(rebuilding),
             )
-        counts = _counts(task, rebuilding, examples, kept, texts)
+        counts = _counts(task, rebuilding, chosen, kept, texts)
         record = {**what, "most_untranslated": job.most_untranslated, **counts}
         record = _write(place, render_of(task)(kept), record)
         ledger.path.unlink()
     return record
+
+
+def _not_tested(examples: list[Any], task: Task, folder: DataFolder, source: str) -> list[Any]:
+    """Rows that no test set in the folder has: once they are translated, nobody can tell."""
+    for target in tasks.targets():
+        files = folder.files(target, "test", source) if type(target.type) is type(task.type) else ()
+        tested = {target.type.fingerprint(e) for e in target.read(files, source)} if files else set()
+        examples = [e for e in examples if task.type.fingerprint(e) not in tested]
+    return examples
+
+
+def ledger_of(place: Path) -> Path:
+    """Where translations are kept while a file is not whole."""
+    return place.with_name(f"{place.name}.translating")
 
 
 def _identity(job: Job, engine: Engine, files: Sequence[Path]) -> dict[str, Any]:

@@ -12,15 +12,18 @@ from xstilts.task_types import ChoiceExample, PairExample, SpanExample
 from xstilts.translation.engine import Translation
 from xstilts.translation.spans import find_answer
 
-Reason = Literal["no gold", "empty", "too long", "untranslated", "span lost"]
+Reason = Literal["in a test set", "no gold", "empty", "too long", "untranslated", "span lost"]
 REASONS: dict[Reason, str] = {
+    "in a test set": "a test set in the data folder says the same (questions: has the context)",
     "no gold": "the row has no label or answer",
     "empty": "a text or its translation is empty",
     "too long": "a text or its translation is longer than the engine takes",
     "untranslated": "too large a share of the words is untranslated",
     "span lost": "no answer is found in the translated context",
 }
-_WORD = re.compile(r"[^\W\d_]+")
+_UNSPACED = "\u0e00-\u0e7f\u1000-\u109f\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W\d_])+")
+"""A word; of scripts without spaces, a letter."""
 
 Look = Callable[[str], Translation]
 

@@ -120,18 +120,21 @@ def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Compari
     without: tuple[str, ...] = ()
     if asked.folder is not None and asked.rounds:
         drawn, without = drawn_scores(asked.folder, shown, asked.rounds)
-    chosen = best_arms(shown, asked.split, dev, arms)
+    # Of those that learn an intermediate task and are compared with the first baseline arm: one source, one baseline.
+    alike = [arm for arm in arms if asked.against[arm] == baseline and study["arms"][arm]["intermediate"] is not None]
+    alike = [arm for arm in alike if source_of(study, arm) == source_of(study, baseline)]
+    chosen = best_arms(shown, asked.split, dev, alike)
     groups = {t: asked.targets[t]["group"] if t in asked.targets else load(t).group for t in shown.languages}
     columns = columns_of(shown.languages, study, groups)
     paired = Paired(
         Scores(with_best(shown.values, chosen), with_best(shown.keys, chosen), with_best(shown.states, chosen)),
         with_best(drawn, chosen),
         {**asked.against, BEST: baseline},
-        {**{arm: source_of(study, arm) for arm in study["arms"]}, BEST: study["source"]},
+        {**{arm: source_of(study, arm) for arm in study["arms"]}, BEST: source_of(study, baseline)},
         study["seeds"],
         1 - asked.declared.level,
     )
-    names = [*arms, BEST] if len(arms) > 1 else arms
+    names = [*arms, BEST] if len(alike) > 1 else arms
     return Comparison(
         model=model,
         split=asked.split,
