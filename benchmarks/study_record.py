@@ -18,6 +18,8 @@ from typing import Any
 
 from xstilts.graph.store import Store
 from xstilts.journey import rows, tables
+from xstilts.report.comparison.compare import compare_study
+from xstilts.report.comparison.page import comparison_markdown
 from xstilts.report.table import markdown
 
 Row = dict[str, Any]
@@ -43,7 +45,9 @@ def trainings(records: Sequence[Row]) -> Iterator[str]:
     )
     yield "|---|---:|---|---:|---|---:|---:|---:|---:|"
     for record in records:
-        if record["kind"] == "train":
+        if record["kind"] == "mix":
+            yield from _mixed(record)
+        elif record["kind"] == "train":
             seen, labels = record["attempt"], record["labels"]
             dropped = ", ".join(f"{k} {v}" for k, v in seen["rows_dropped_overlap"].items() if v) or "0"
             ran = seen["training"]
@@ -52,6 +56,26 @@ def trainings(records: Sequence[Row]) -> Iterator[str]:
                 f"{names}| {seen['rows_trained_on']} | {ran['steps']} | {ran['tokens_per_second']:.0f} "
                 f"| {ran['final_loss']:.2f} |"
             )
+
+
+def _mixed(record: Row) -> Iterator[str]:
+    """One line for each task of a mixture: its share of the steps; loss and speed are the mixture's."""
+    labels, ran = record["labels"], record["attempt"]["training"]
+    for task, seen in record["attempt"]["tasks"].items():
+        dropped = ", ".join(f"{k} {v}" for k, v in seen.get("rows_dropped_overlap", {}).items() if v) or "0"
+        names = f"| {labels['arm']} | {labels['seed']} | {task} | {seen.get('rows_found', '–')} | {dropped} "
+        yield (
+            f"{names}| {seen['rows_trained_on']} | {seen['steps']} of {ran['steps']} | {ran['tokens_per_second']:.0f} "
+            f"| {ran['final_loss']:.2f} |"
+        )
+
+
+def compared(store: Store, study: str, splits: Sequence[str]) -> Iterator[str]:
+    """Every arm against its baseline arm, on each split; nothing where there is one arm."""
+    for split in splits:
+        found = [of for of in compare_study(store, study, split) if of.arms]
+        if found:
+            yield comparison_markdown(found, study, None).strip()
 
 
 def curves(found: Sequence[Row]) -> Iterator[str]:
@@ -83,6 +107,7 @@ def main() -> None:
     found = rows(store, args.study)
     parts = [f"# {payload['study']['title']}", args.intro.read_text(encoding="utf-8").strip() if args.intro else ""]
     parts += [cost(records, len(keys)), *(markdown(t).strip() for t in tables(store, args.study, by_language=True))]
+    parts += compared(store, args.study, payload["study"]["splits"])
     parts += ["### Training", "\n".join(trainings(records)), "### Retrieval by layer", "\n".join(curves(found))]
     args.out.with_suffix(".md").write_text("\n\n".join(p for p in parts if p) + "\n", encoding="utf-8")
     with args.out.with_suffix(".jsonl").open("w", encoding="utf-8") as lines:

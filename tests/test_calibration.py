@@ -115,6 +115,12 @@ def test_fixed_layer_without_dev_data() -> None:
     assert choose_layer({}, fixed_layer=7) == (7, "mean", "14 of 24 layers, no BUCC dev data", None)
 
 
+def test_a_declared_layer_is_taken_whatever_dev_says() -> None:
+    sweep = {"zh": {(1, "mean"): 90.0, (7, "mean"): 10.0}}
+    declared = choose_layer(sweep, fixed_layer=7, declared=True)
+    assert (declared.layer, declared.rule) == (7, "14 of 24 layers, as declared")
+
+
 def test_languages_must_be_swept_alike() -> None:
     with pytest.raises(PredictionError, match="zh and de"):
         choose_layer({"zh": {(1, "mean"): 1.0}, "de": {(1, "mean"): 1.0, (2, "mean"): 2.0}}, fixed_layer=0)

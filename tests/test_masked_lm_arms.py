@@ -54,6 +54,8 @@ def mixes(plan: Plan) -> list[Node]:
         ({**ALONE, "mixture": {"cap": 5}}, "no list"),
         ({**MIXED, "mixture": {"sampling": "fixed", "weights": {"mnli": 1}}}, "masked_lm"),
         (with_text(text="xnli.test"), "is what is scored"),
+        (with_text(bitext="text/{language}-en.tsv"), "share `translation`, which is 0"),
+        (with_text(bitext="text/{language}-en.tsv", translation=1.0), "less than 1"),
         (with_text(text="text/all.txt"), "one file for 2 languages"),
         (with_text(text={"en": "a.txt"}), "no file for de"),
         (with_text(languages=["en", "en"]), "twice"),

@@ -35,7 +35,8 @@ _SPELLED = {
 }
 """Languages that NLLB names otherwise than by our codes and scripts."""
 _OF_A_LANGUAGE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}|__[a-z]{2,3}__|[a-z]{2}_[A-Z]{2}")
-_MANY = 10
+_MANY = 3
+"""A model with so many tokens for languages writes in many."""
 _KEPT = {".json", ".safetensors", ".spm", ".model", ".txt"}
 
 

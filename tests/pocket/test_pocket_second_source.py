@@ -25,7 +25,7 @@ def test_the_translation_keeps_the_order_of_the_source_and_says_who_made_it() ->
     for before, after in zip(source, translated, strict=True):
         assert len(words(before.first)) == len(words(after.first)) and before.first != after.first
     (path,) = DataFolder(small_world()).files(load("mnli"), "train", SECOND)
-    assert origin(path).startswith("machine-translated from en by word for word")
+    assert origin(path).startswith("machine-translated from en by the pocket world's word-for-word translator")
     record = json.loads(path.with_name(f"{path.name}.translation.json").read_bytes())
     assert record["rows"]["written"] == len(translated)
 

@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toys
 from pydantic import ValidationError
 from scipy import stats
 from toys import word_tokenizer
 from transformers import AutoModelForMaskedLM
 
 from xstilts.batching.masking import Masking, masked
-from xstilts.errors import ModelError
-from xstilts.hyperparameters import Architecture, Pretraining, Training
+from xstilts.errors import DataError, ModelError
+from xstilts.hyperparameters import Architecture, MaskedLM, Pretraining, Training
 from xstilts.models.loading import load_tokenizer
 from xstilts.models.model import Model
 from xstilts.models.scratch import make_model
+from xstilts.task_types import Tokenizer
 from xstilts.task_types.base import FeatureBuilder, Features
 from xstilts.training.course import MicroBatch
-from xstilts.training.masked_lm import Corpus, MaskedLMCourse, Texts, shares
+from xstilts.training.masked_lm import Corpus, MaskedLMCourse, Texts, encode_corpora, shares
 from xstilts.training.pretrain import pretrain
 
 MASKING = Masking(share=0.15, mask_id=4, special_ids=(0, 1, 2, 3, 4), vocabulary=105)
@@ -134,6 +136,19 @@ def test_a_step_is_a_pure_function_of_its_number_and_masks_do_not_depend_on_the_
     assert torch.equal(whole[0].batch.input_ids, torch.cat([m.batch.input_ids for m in cut]))
     assert torch.equal(whole[0].targets, torch.cat([m.targets for m in cut]))
     assert not torch.equal(whole[0].batch.input_ids, parts(course(), 6, 10_000)[0].batch.input_ids)
+
+
+def test_lines_of_unknown_characters_alone_are_left_out_and_counted() -> None:
+    """A step of nothing but such lines would have nothing to predict."""
+    rust = word_tokenizer().rust
+    rust.add_special_tokens(["<s>", "</s>", "<pad>", "<unk>", "<mask>"])
+    tokenizer = Tokenizer(rust, unknown_id=3, mask_id=rust.token_to_id("<mask>"))
+    unknown, told = "\u16a0\u16b1", MaskedLM(languages=("en",))  # runes
+    known = toys.WORDS[0]
+    features, (corpus,) = encode_corpora(Texts({"en": [known, unknown, known]}, {}), tokenizer, told, 16)
+    assert (corpus.size, features.num_sequences, features.counts["lines_without_words"]) == (2, 2, 1)
+    with pytest.raises(DataError, match="no line of en has a sub-word"):
+        encode_corpora(Texts({"en": [unknown]}, {}), tokenizer, told, 16)
 
 
 def test_alpha_lifts_small_languages() -> None:

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from tiny_world import tiny_model
 from xstilts import seq2seq
-from xstilts.errors import ModelError
+from xstilts.errors import ModelError, TranslationError
 from xstilts.seq2seq import Seq2Seq
 
 TEXTS = ["ab ba", "a", "the cat sat on the mat again and again", "zu", "one two three four five", "b a d c e"]
@@ -67,6 +67,33 @@ def test_a_model_of_many_languages_is_told_the_target() -> None:
     assert engine.forced == {"forced_bos_token_id": engine.tokenizer.convert_tokens_to_ids("es_XX")}
     pair = Seq2Seq(tiny(), "en", "es")
     assert (pair.settings["target_token"], pair.forced) == (None, {})
+
+
+class Vocabulary:
+    """A tokenizer as far as it names languages."""
+
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = dict.fromkeys(["a", "_b", *tokens], 0)
+
+    def get_vocab(self) -> dict[str, int]:
+        return self.tokens
+
+
+NLLB = ["arb_Arab", "kor_Hang", "zho_Hans", "spa_Latn", "deu_Latn", "fra_Latn", "hin_Deva", "rus_Cyrl"]
+
+
+@pytest.mark.parametrize(
+    ("code", "token"), [("ar", "arb_Arab"), ("ko", "kor_Hang"), ("zh", "zho_Hans"), ("es", "spa_Latn")]
+)
+def test_languages_that_nllb_spells_in_its_own_way_are_found(code: str, token: str) -> None:
+    assert seq2seq._language_token(Vocabulary(*NLLB), code) == token
+
+
+def test_a_language_that_a_model_of_many_lacks_is_refused() -> None:
+    """Not told its target, such a model writes any language it likes."""
+    with pytest.raises(TranslationError, match=r"8 languages, but none that is known to mean 'th'"):
+        seq2seq._language_token(Vocabulary(*NLLB), "th")
+    assert seq2seq._language_token(Vocabulary("es_XX"), "th") is None
 
 
 def test_the_files_are_what_it_is(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from xstilts.task_types import Answer, PairExample, SpanExample
 from xstilts.tasks import load
 from xstilts.tasks.folder import DataFolder, read_examples
 from xstilts.translation.engine import Command, Translation
-from xstilts.translation.job import Job, translate
-from xstilts.translation.texts import Rebuilding
+from xstilts.translation.job import Job, ledger_of, translate
+from xstilts.translation.texts import Rebuilding, untranslated_words
 
 TOY = Path(__file__).parent / "toy_engine.py"
 
@@ -184,6 +185,34 @@ def test_the_record_says_where_rows_come_from(tmp_path: Path) -> None:
     assert record["sources"] == [{"name": source.name, "sha256": digest_file(source)}]
     assert record["rows"]["read"] == 5
     assert origin(place) == "machine-translated from en by backwards 1 (5 of 5 rows kept)"
+
+
+def test_rows_of_a_test_set_are_not_translated(tmp_path: Path) -> None:
+    """In another language nobody can tell any more that they are test rows."""
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data(), data)
+    tested = read(data, "mnli", "en")[3]
+    with (data / "xnli/test-en.tsv").open("a", encoding="utf-8") as file:
+        file.write(f"{tested.first}\t{tested.second}\n")
+    record = translate(replace(job(tmp_path / "out"), data=data), Backwards(), quiet)
+    assert record["rows"]["dropped"] == {"in a test set": 1}
+    assert backwards(tested.first) not in {row.first for row in read(tmp_path / "out", "mnli", "es")}
+
+
+def test_a_translation_killed_at_its_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    translate(job(tmp_path), Backwards(), quiet)
+    left = ledger_of(job(tmp_path).place)
+    left.write_text("{}\n")  # killed between the rename and this file's end
+    translate(job(tmp_path), Backwards(), quiet)
+    assert not left.exists()
+
+
+def test_words_without_spaces_are_counted_by_letters() -> None:
+    translation = Translation("他有 PC 和 TV")
+    assert untranslated_words("He has a PC and a TV", translation) == 2
+    translated = {"He has a PC and a TV": translation, "b": Translation("也")}
+    example = PairExample("1", "He has a PC and a TV", "b", "neutral")
+    assert Rebuilding(translated, "zh", 0.5).all([example])
 
 
 def pair(first: str, label: str | None = "neutral") -> PairExample:

@@ -32,6 +32,34 @@ def test_a_part_of_a_word_is_no_answer(answer: str) -> None:
     assert find_answer(CONTEXT, answer, answer, 0.0, "es") is None
 
 
+@pytest.mark.parametrize(
+    ("context", "answer", "language"),
+    [
+        ("वह भारतीय है।", "भारत", "hi"),  # a vowel sign goes on with the word
+        ("दिल्लीवासी यहाँ हैं।", "दिल्ली", "hi"),
+        ("Población 5.000", "5", "es"),
+        ("1.905 casas", "905", "es"),
+        ("La red es grande.", "red", "es"),  # the colour, as the source spells it, is not the Spanish net
+    ],
+)
+def test_what_only_looks_alike_is_no_answer(context: str, answer: str, language: str) -> None:
+    translated = "rojo" if answer == "red" else answer
+    assert find_answer(context, translated, answer, 0.0, language) is None
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "language", "start"),
+    [
+        ("भारत में दिल्ली है।", "दिल्ली", "hi", 9),
+        ("En 1905, 5.000 casas.", "5.000", "es", 9),
+        ("Nació en 1905.", "1905", "es", 9),
+    ],
+)
+def test_whole_words_and_numbers_are_found_in_any_script(context: str, answer: str, language: str, start: int) -> None:
+    found = find_answer(context, answer, "x", 0.0, language)
+    assert found is not None and found.answer == Answer(answer, start)
+
+
 def test_scripts_without_spaces_have_no_word_boundaries() -> None:
     found = find_answer("猫は魚を食べる", "魚", "fish", 0.5, "ja")
     assert found is not None

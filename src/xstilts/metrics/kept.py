@@ -25,7 +25,7 @@ def write_contributions(path: Path, found: Contributions) -> None:
     if found.units is not None:
         arrays[_UNITS] = np.asarray(found.units, dtype=np.str_)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # columns by name, none of objects
 
 
 def _smallest(values: Sequence[float]) -> NDArray[np.generic]:

@@ -16,7 +16,7 @@ from xstilts.pocket.scenes import Saying
 
 Say = Callable[[Saying], list[Word]]
 _KEPT = {"plural", "past"}
-ENGINE = {"name": "word for word", "version": "of the pocket world"}
+ENGINE = {"name": "the pocket world's", "version": "word-for-word translator"}
 
 
 def interlinear(source: Speaker, speaker: Speaker) -> Say:

@@ -179,7 +179,7 @@ def encode_corpora(
         first = len(builder.example)
         for ids, types, dropped in truncated(tokenizer, found, max_length):
             if special.issuperset(ids):  # unknown characters alone: nothing could be hidden
-                builder.counts["lines_without_words"] += 1
+                builder.counts["lines_without_words"] = builder.counts.get("lines_without_words", 0) + 1
                 continue
             builder.add(len(builder.example), ids, types, ())
             builder.counts["dropped_tokens"] += dropped

@@ -32,6 +32,7 @@ class Cell:
         rows: the example bootstrap's interval of the difference, given these seeds.
         weak: how many of the scores behind it are at chance; ``constant`` of these come from one constant answer.
         scores: how many scores are behind it.
+        paired: how many of the study's seeds are behind the difference.
         p: adjusted for the family; ``None`` where the cell is not in it.
         verdict: by the adjusted p.
     """
@@ -46,6 +47,7 @@ class Cell:
     weak: int
     constant: int
     scores: int
+    paired: int
     p: float | None = None
     verdict: Verdict | None = None
 
@@ -62,6 +64,7 @@ class Comparison:
         cells: by arm and column.
         chosen: target -> the arm that ``BEST`` stands for.
         declared: level, correction, family.
+        asked_level: that intervals and verdicts go by, where it is not the declared one.
         tests: how many p-values the family has, over all models.
         seeds: the study's.
         rounds: draws of the example bootstrap.
@@ -81,6 +84,12 @@ class Comparison:
     seeds: tuple[int, ...]
     rounds: int
     without_rows: tuple[str, ...]
+    asked_level: float | None = None
+
+    @property
+    def level(self) -> float:
+        """An adjusted p below it decides; intervals are of 1 - level."""
+        return self.declared.level if self.asked_level is None else self.asked_level
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,7 @@ class Paired:
             weak=sum(state in WEAK for state in states),
             constant=states.count("collapsed"),
             scores=len(states),
+            paired=0 if against is None else len(own.keys() & base.keys()),
         )
 
     def _values(self, arm: str, column: Column) -> dict[int, float]:
@@ -173,6 +183,6 @@ def judged(found: Sequence[Comparison]) -> list[Comparison]:
     every = adjusted([p for _, _, p, _ in tested], declared.correction)
     for (number, at, _, higher), p in zip(tested, every, strict=True):
         decided: Verdict = "better" if higher else "worse"
-        verdict: Verdict = decided if p < declared.level else "undecided"
+        verdict: Verdict = decided if p < found[0].level else "undecided"
         changed[number][at] = replace(changed[number][at], p=p, verdict=verdict)
     return [replace(of, cells=cells, tests=len(tested)) for of, cells in zip(found, changed, strict=True)]

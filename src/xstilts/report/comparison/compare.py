@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,9 @@ def compare_study(
         raise MissingNameError("study", study, list(studies), where=str(store.root))
     payload = studies[study]
     declared = Declared(**payload["study"].get("comparison", {}))
-    if level is not None:
-        declared = replace(declared, level=level)
     rows = main_rows(store, study)
-    return compare(rows, payload["study"], split, declared, payload.get("targets", {}), store.path, rounds)
+    asked = None if level in (None, declared.level) else level
+    return compare(rows, payload["study"], split, declared, payload.get("targets", {}), store.path, rounds, asked)
 
 
 def compare(
@@ -60,6 +59,7 @@ def compare(
     targets: Mapping[str, Mapping[str, Any]],
     folder: Folder | None = None,
     rounds: int = 0,
+    level: float | None = None,
 ) -> list[Comparison]:
     """The comparison of rows, wherever they are from.
 
@@ -71,14 +71,16 @@ def compare(
         targets: the ``group`` of targets from outside the package; shipped ones may be left out.
         folder: where the node with a key lies; without it there is no example bootstrap.
         rounds: draws of the example bootstrap; 0 for none.
+        level: another one than is declared.
 
     Raises:
         as ``compare_study``.
     """
-    check_share(declared.level, "the level")
+    used = declared.level if level is None else level
+    check_share(used, "the level")
     if rounds:
-        check_rounds(rounds, 1 - declared.level)
-    asked = _Asked(study, split, declared, _against(study, declared.against), targets, folder, rounds)
+        check_rounds(rounds, 1 - used)
+    asked = _Asked(study, split, declared, level, _against(study, declared.against), targets, folder, rounds)
     found = [
         _one_model(asked, model, shown, Scores.of(rows, model, "dev"))
         for model in study["models"]
@@ -106,6 +108,7 @@ class _Asked:
     study: Mapping[str, Any]
     split: str
     declared: Declared
+    level: float | None
     against: Mapping[str, str]
     targets: Mapping[str, Mapping[str, Any]]
     folder: Folder | None
@@ -132,7 +135,7 @@ def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Compari
         {**asked.against, BEST: baseline},
         {**{arm: source_of(study, arm) for arm in study["arms"]}, BEST: source_of(study, baseline)},
         study["seeds"],
-        1 - asked.declared.level,
+        1 - (asked.declared.level if asked.level is None else asked.level),
     )
     names = [*arms, BEST] if len(alike) > 1 else arms
     return Comparison(
@@ -149,4 +152,5 @@ def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Compari
         seeds=tuple(study["seeds"]),
         rounds=asked.rounds if drawn else 0,
         without_rows=without,
+        asked_level=asked.level,
     )

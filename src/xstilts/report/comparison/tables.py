@@ -89,8 +89,8 @@ def _difference(of: Comparison, arm: str, column: Column) -> str:
         text += f" {_interval(delta.low, delta.high)}"
     elif delta.pairs > 1:
         text += " (equal)"
-    if 1 < delta.pairs < len(of.seeds):
-        text += f" {delta.pairs}/{len(of.seeds)} seeds"
+    if cell.paired < len(of.seeds):
+        text += f" {cell.paired}/{len(of.seeds)} seeds"
     text += ("!" if cell.weak else "") + MARKS[cell.verdict] + _languages_decided(of, arm, column)
     if arm == BEST and column.kind == "target":
         choice = of.chosen[column.name]
@@ -125,11 +125,13 @@ def _language(code: str) -> str:
 
 def notes(of: Comparison) -> Iterator[str]:
     """What the numbers are, what was declared, and what they do not say."""
-    share, seeds = f"{100 * (1 - of.declared.level):g} %", ", ".join(map(str, of.seeds))
+    share, seeds = f"{100 * (1 - of.level):g} %", ", ".join(map(str, of.seeds))
     yield (
         f"Column {of.baseline!r}: mean ± standard deviation over seeds ({seeds}). The others: mean difference to it over the "
         f"seeds that both have, paired by seed, with its {share} t-interval over seeds."
     )
+    if of.asked_level is not None:
+        yield f"The level {of.asked_level:g} was asked for; the study declares {of.declared.level:g}."
     if len(of.seeds) == 1:
         yield "One seed: no interval and no test; differences between arms are not evidence by themselves."
     yield from _mark_notes(of)
@@ -153,7 +155,7 @@ def _mark_notes(of: Comparison) -> Iterator[str]:
     declared = of.declared
     tested = "every arm on every target" + (" in every language" if declared.family == "languages" else "")
     yield (
-        f"▲ better, ▼ worse: p of the paired t-test below {declared.level:g}, {CORRECTIONS[declared.correction]}, "
+        f"▲ better, ▼ worse: p of the paired t-test below {of.level:g}, {CORRECTIONS[declared.correction]}, "
         f"{plural(of.tests, 'test')}: {tested}, all models. Intervals are of one difference alone and not corrected; "
         "averages and gaps are not tested."
     )
