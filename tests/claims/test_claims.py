@@ -19,8 +19,9 @@ from xstilts.claims.cost import PARAMETERS, SUSTAINED, cost
 from xstilts.claims.data_claims import training_rows
 from xstilts.claims.ledger import CLAIMS, ledger
 from xstilts.claims.study_claims import CONFIDENCE, INTERMEDIATE, NINE, average_change
+from xstilts.published import own
 from xstilts.published.numbers import load_published
-from xstilts.published.own import OwnStudy
+from xstilts.published.own import OwnArm, OwnStudy
 from xstilts.statistics.seeds import seed_difference
 from xstilts.study import Arm, Study, load_study
 from xstilts.tasks import load
@@ -28,6 +29,10 @@ from xstilts.tasks import load
 KNOWN = load_published()
 RECIPES = {path.stem: load_study(path) for path in journey.RECIPES.glob("*.yaml")}
 SINGLE = {name: [name] for name in INTERMEDIATE}
+FORMS = {
+    "both": OwnArm(("mnli", "masked_lm"), text_languages=("en", "de", "sw")),
+    "german": OwnArm(("mnli",), source="de"),
+}
 
 
 def evidence(*studies: OwnStudy, data: Path | None = None, recipe: Study | None = None) -> Evidence:
@@ -71,10 +76,52 @@ def test_a_printed_average(number: str, arms: Mapping[str, Sequence[str]], value
     assert verdict(number, made_study(arms, near(value))) == "holds"
     assert verdict(number, made_study(arms, near(value - 2))) == "contradicted"
     assert verdict(number, made_study(arms, near(-value))) == "contradicted"
-    wide: Change = lambda arm, target, seed: value + 8 * (seed - 2)  # noqa: E731
-    finding = claim(number).check(evidence(made_study(arms, wide)))
+    for scatter in (8.0, 1.0):  # an interval far above 0 that holds the number and its neighbours proves none of them
+        wide: Change = lambda arm, target, seed, by=scatter: value + by * (seed - 2)  # type: ignore[misc]  # noqa: E731
+        finding = claim(number).check(evidence(made_study(arms, wide)))
+        assert finding.verdict == "not measured here"
+        assert "too uncertain" in finding.evidence
+
+
+def without(study: OwnStudy, arm: str, *targets: str) -> OwnStudy:
+    return replace(
+        study, rows=tuple(r for r in study.rows if (r["arm"], r["target"]) not in {(arm, t) for t in targets})
+    )
+
+
+@pytest.mark.parametrize("number", ["C05", "C12", "C13", "C14"])
+def test_an_arm_that_lacks_targets_settles_nothing(number: str) -> None:
+    arms = {"mnli": ["mnli"], "both": ["mnli", "masked_lm"], "german": ["mnli"]}
+    value = 5.4 if number == "C12" else 7.5
+    change: Change = lambda arm, target, seed: (value + 0.05 * (seed - 2)) * (arm == "mnli")  # noqa: E731
+    whole = made_study(arms, change, own_arms=FORMS)
+    assert verdict(number, whole) == "holds"
+    finding = claim(number).check(evidence(without(whole, "mnli", "tatoeba", "bucc2018")))
     assert finding.verdict == "not measured here"
-    assert "too uncertain" in finding.evidence
+    assert "lacks bucc2018, tatoeba" in finding.note
+
+
+def test_the_order_of_studies_does_not_matter() -> None:
+    up, down = (made_study({"nli": ["mnli"]}, near(v), name=n) for v, n in ((7.5, "up"), (-7.5, "down")))
+    for pair in ((up, down), (down, up)):
+        finding = claim("C05").check(evidence(*pair))
+        assert finding.verdict == "not measured here" and "studies disagree" in finding.evidence
+        assert "up, m" in finding.evidence and "down, m" in finding.evidence
+
+
+def test_what_a_claim_says_would_settle_it_would() -> None:
+    """The recipe that a claim names has the arms that its check looks for, on whole data."""
+    for c, finding in ledger(evidence()):
+        if c.kind != "study":
+            continue
+        recipe = RECIPES[finding.settles.split()[2]]
+        said = recipe.model_dump(mode="json")
+        of = own._study(recipe.name, (), said, KNOWN, lambda row: {})
+        assert not of.limited and not of.cut and of.source == "en", c.id
+        every = made_study({}, near(0), own_arms=of.arms)
+        rows = made_study({arm: [] for arm in of.arms if arm != "none"}, near(1)).rows
+        found = c.check(evidence(replace(every, rows=rows)))
+        assert "no study here has these arms" not in found.evidence, c.id
 
 
 @pytest.mark.parametrize(
@@ -82,6 +129,8 @@ def test_a_printed_average(number: str, arms: Mapping[str, Sequence[str]], value
     [
         ({"published": None}, "m is not XLM-R Large"),
         ({"limited": True}, "rows are limited or stand-ins"),
+        ({"source": "de"}, "its rows are in de, not English"),
+        ({"cut": True}, "trainings are cut to a number of steps"),
         ({"languages": 2}, "0 of 9 targets are whole"),
         ({"only": NINE[:5]}, "5 of 9 targets are whole"),
         ({"seeds": (1,)}, "one seed has no interval"),
@@ -89,7 +138,9 @@ def test_a_printed_average(number: str, arms: Mapping[str, Sequence[str]], value
 )
 def test_a_study_of_something_else_settles_nothing(change: dict[str, Any], says: str) -> None:
     for value in (7.5, -30.0):
-        finding = claim("C05").check(evidence(made_study({"nli": ["mnli"]}, near(value), **change)))
+        fields = {name: value for name, value in change.items() if name in ("source", "cut")}
+        made = {name: value for name, value in change.items() if name not in fields}
+        finding = claim("C05").check(evidence(replace(made_study({"nli": ["mnli"]}, near(value), **made), **fields)))
         assert finding.verdict == "not measured here"
         assert says in finding.note
         assert "m: nli average of" in finding.note
@@ -147,13 +198,20 @@ def test_masked_lm_and_translation_are_compared_with_the_same_tasks_without() ->
     mixed = {"mnli": ["mnli"], "both": ["mnli", "masked_lm"]}
     # Exactly equal differences are no certainty, so the two arms scatter apart.
     better: Change = lambda arm, target, seed: (3 if arm == "mnli" else 1) + (0.1 * seed if arm == "both" else 0)  # noqa: E731
-    assert verdict("C13", made_study(mixed, better)) == "holds"
+    text = {"both": FORMS["both"]}
+    assert verdict("C13", made_study(mixed, better, own_arms=text)) == "holds"
+    only_english = {"both": replace(FORMS["both"], text_languages=("en",))}
+    assert verdict("C13", made_study(mixed, better, own_arms=only_english)) == "not measured here"
+    german = {"both": replace(FORMS["both"], target_source="de")}
+    assert verdict("C13", made_study(mixed, better, own_arms=german)) == "not measured here"
     worse: Change = lambda arm, target, seed: (1 if arm == "mnli" else 3) + (0.1 * seed if arm == "both" else 0)  # noqa: E731
-    assert verdict("C13", made_study(mixed, worse)) == "contradicted"
+    assert verdict("C13", made_study(mixed, worse, own_arms=text)) == "contradicted"
     moved = {"mnli": ["mnli"], "german": ["mnli"]}
     study = made_study(moved, worse_in_german, sources={"german": "de"})
     assert verdict("C14", study) == "holds"
     assert verdict("C14", made_study(moved, worse_in_german)) == "not measured here"  # both are English
+    spelled_out = made_study(moved, worse_in_german, sources={"german": "en"})
+    assert verdict("C14", spelled_out) == "not measured here"
 
 
 def worse_in_german(arm: str, target: str, seed: int) -> float:
@@ -167,8 +225,8 @@ def test_equal_differences_are_no_certainty() -> None:
 
 def test_the_interval_is_students_over_paired_seeds() -> None:
     study = made_study({"nli": ["mnli"]}, near(7.5))
-    values, count = average_change(study, "m", "nli", "none")
-    assert count == 9
+    values, missing = average_change(study, "m", "nli", "none")
+    assert missing == ()
     assert values == pytest.approx({1: 7.4, 2: 7.5, 3: 7.6})
     found = seed_difference(list(values.values()), CONFIDENCE)
     text = claim("C05").check(evidence(study)).evidence
@@ -205,6 +263,8 @@ def test_a_file_with_a_bad_row_counts_for_nothing(tmp_path: Path) -> None:
         ("C01", {"models": {"m": {"id": "FacebookAI/xlm-roberta-large", "keep_layers": [1, 2]}}}),
         ("C02", {"targets": ["xnli", "panx"]}),
         ("C03", {"languages": ["de", "sw"]}),
+        ("C03", {"source": "de"}),
+        ("C15", {"source": "de"}),
         ("C15", {"arms": {"none": {}, "mnli": {"intermediate": "mnli"}}}),
         ("C19", {"arms": {"mnli": {"intermediate": "mnli"}}}),
         ("C19", {"targets": ["tatoeba"]}),

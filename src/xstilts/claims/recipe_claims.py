@@ -11,7 +11,9 @@ from xstilts import tasks
 from xstilts.claims.claim import RECIPE, Evidence, Finding
 from xstilts.claims.data_claims import languages_here
 from xstilts.published.numbers import PAPER_MODEL
+from xstilts.study import Study
 
+ENGLISH = "en"
 IN_WORDS = {
     "classification": "sentence-pair classification",
     "span": "question answering",
@@ -49,16 +51,22 @@ def nine_targets(evidence: Evidence) -> Finding:
 
 
 def forty_languages(evidence: Evidence) -> Finding:
-    """The largest target has 40 languages, all together are 40, and training is in the source language only."""
+    """The largest target has 40 languages, all together are 40, and all training rows are English."""
     found = [tasks.load(name) for name in evidence.recipe.targets]
     most = max(found, key=lambda task: len(task.languages))
     every = {language for task in found for language in task.languages}
     true = len(most.languages) == len(every) == 40 and evidence.recipe.languages == "all"
+    sources = sorted(_sources(evidence.recipe))
     seen = (
-        f"{len(most.languages)} languages in {most.name}, {len(every)} in all targets together; trained on "
-        f"{evidence.recipe.source} only"
+        f"{len(most.languages)} languages in {most.name}, {len(every)} in all together; trained on {', '.join(sources)}"
     )
+    true = true and sources == [ENGLISH]
     return _said(true, seen, languages_here(evidence))
+
+
+def _sources(recipe: Study) -> set[str]:
+    """Every language in which an arm has training rows."""
+    return {recipe.source_of(arm, role) for arm in recipe.arms for role in ("intermediate", "target")}
 
 
 def retrieval_without_training(evidence: Evidence) -> Finding:
@@ -75,7 +83,7 @@ def nine_intermediate(evidence: Evidence) -> Finding:
     arms = {arm.intermediate for arm in evidence.recipe.arms.values() if isinstance(arm.intermediate, str)}
     shapes = Counter(task.type.name for task in nine)
     true = arms == {task.name for task in nine} and len(nine) == 9 and all("en" in t.languages for t in nine)
-    true = true and set(shapes) == set(IN_WORDS)
+    true = true and set(shapes) == set(IN_WORDS) and _sources(evidence.recipe) == {ENGLISH}
     seen = ", ".join(f"{IN_WORDS.get(shape, shape)} {count}" for shape, count in shapes.items())
     return _said(true, f"{len(arms)} arms with one intermediate task; the shapes of the nine: {seen}")
 

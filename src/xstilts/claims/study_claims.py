@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xstilts import tasks
 from xstilts.claims.claim import Evidence, Finding, Verdict
+from xstilts.hyperparameters import MASKED_LM
 from xstilts.published.numbers import PAPER_MODEL
 from xstilts.published.own import OwnStudy, SeedScores, over_languages
 from xstilts.statistics.seeds import SeedDifference, seed_difference
@@ -25,16 +26,21 @@ DRAMATIC = 5.0
 """Points that "dramatically" is read as, at least."""
 NINE = tuple(task.name for task in tasks.targets())
 INTERMEDIATE = tuple(task.name for task in tasks.intermediate())
-MASKED_LM = "masked_lm"
+ENGLISH = "en"
+MARGIN = 1.0
+"""A measured average is the claimed number if its interval lies within this many points of it."""
+NO_DEV = {"udpos": {"kk", "th", "tl", "yo"}}
+"""Languages without dev rows (FACTS 2.1)."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One arm against another on some targets, over seeds."""
+    """One arm against another on some targets, over seeds; ``missing`` are targets that it should be about and is not."""
 
     arm: str
     what: str
     difference: SeedDifference
+    missing: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -44,8 +50,8 @@ class Change:
         return f"{self.arm} {self.what} {d.mean:+.1f}{limits}, {d.pairs} seed{'s' * (d.pairs > 1)}"
 
 
-Found = list[tuple[str, str, SeedScores]]
-"""Arm, what, and the change of each seed."""
+Found = list[tuple[str, str, SeedScores, tuple[str, ...]]]
+"""Arm, what, the change of each seed, and the targets that are missing in it."""
 Measure = Callable[[OwnStudy, str], Found]
 Decide = Callable[[Sequence[Change]], Verdict | None]
 
@@ -68,7 +74,7 @@ def settle(
 ) -> Finding:
     """The verdict of the first study that is about the claim and sure enough; else what the others show."""
     notes = [printed] if printed else []
-    measured = unsure = False
+    measured, decided = False, list[tuple[Verdict | None, str]]()
     for study in evidence.studies:
         for model in study.models:
             found = [each for each in measure(study, model) if each[2]]
@@ -81,18 +87,24 @@ def settle(
             if missing:
                 notes.append(f"{text} (does not settle it: {', '.join(missing)})")
                 continue
-            verdict = decide(changes)
-            if verdict is not None:
-                return Finding(verdict, text, note=" ".join(notes))
-            unsure = True
-            notes.append(f"{text} (too uncertain to say; more seeds would)")
-    why = "measured, but too uncertain to say" if unsure else "no study here is all that the claim is about"
-    return Finding("not measured here", why if measured else "no study here has these arms", settles, " ".join(notes))
+            decided.append((decide(changes), text))
+    verdicts = {verdict for verdict, _ in decided if verdict is not None}
+    texts = "; ".join(text for _, text in decided)
+    if len(verdicts) == 1:
+        return Finding(verdicts.pop(), texts, note=" ".join(notes))
+    if len(verdicts) > 1:
+        return Finding("not measured here", f"studies disagree: {texts}", settles, " ".join(notes))
+    if decided:
+        return Finding("not measured here", f"too uncertain to say: {texts}", settles, " ".join(notes))
+    why = "no study here is all that the claim is about" if measured else "no study here has these arms"
+    return Finding("not measured here", why, settles, " ".join(notes))
 
 
 def _with_intervals(found: Found) -> list[Change]:
     confidence = 1 - (1 - CONFIDENCE) / len(found)
-    return [Change(arm, what, seed_difference(list(of.values()), confidence)) for arm, what, of in found]
+    return [
+        Change(arm, what, seed_difference(list(of.values()), confidence), missing) for arm, what, of, missing in found
+    ]
 
 
 def _lacks(
@@ -108,11 +120,19 @@ def _lacks(
         yield f"{model} is not XLM-R Large"
     if study.limited:
         yield "rows are limited or stand-ins"
+    if study.cut:
+        yield "trainings are cut to a number of steps"
+    if study.source != ENGLISH:
+        yield f"its rows are in {study.source}, not English"
+    for change in changes:
+        if change.missing:
+            yield f"{change.arm} lacks {', '.join(change.missing)}"
     whole = 0
     for target in targets:
         scored = [{r["language"] for r in study.main(model, arm, target, splits(target))} for arm in study.arms]
         found = [languages for languages in scored if languages]
-        whole += bool(found) and all(languages >= set(load(target).languages) for languages in found)
+        wanted = set(load(target).languages) - (NO_DEV.get(target, set()) if splits(target) == "dev" else set())
+        whole += bool(found) and all(languages >= wanted for languages in found)
     if whole < len(targets):
         yield f"{whole} of {len(targets)} targets are whole, in all languages"
     if len(changes) < needs:
@@ -136,10 +156,10 @@ def change(study: OwnStudy, model: str, arm: str, base: str, target: str, split:
 
 def average_change(
     study: OwnStudy, model: str, arm: str, base: str, splits: Callable[[str], str] = paper_split
-) -> tuple[SeedScores, int]:
-    """Seed -> mean change over the nine targets, or over those there are; and how many they are."""
-    found = [of for target in NINE if (of := change(study, model, arm, base, target, splits(target)))]
-    return _mean_over(found), len(found)
+) -> tuple[SeedScores, tuple[str, ...]]:
+    """Seed -> mean change over the nine targets, or over those there are; and which of them are missing."""
+    found = {target: of for target in NINE if (of := change(study, model, arm, base, target, splits(target)))}
+    return _mean_over(list(found.values())), tuple(target for target in NINE if target not in found)
 
 
 def _mean_over(found: Sequence[Mapping[int, float]]) -> SeedScores:
@@ -154,8 +174,8 @@ def average_of(*tasks_of: tuple[str, ...]) -> Measure:
         arms = [arm for of in tasks_of if (arm := study.arm_of(*of))]
         if not arms or study.baseline is None:
             return []
-        values, count = average_change(study, model, arms[0], study.baseline)
-        return [(arms[0], f"average of {count} targets", values)]
+        values, missing = average_change(study, model, arms[0], study.baseline)
+        return [(arms[0], f"average of {len(NINE) - len(missing)} targets", values, missing)]
 
     return measure
 
@@ -168,7 +188,7 @@ def each_arm(*targets: str) -> Measure:
         if study.baseline is None:
             return []
         return [
-            (arm, target, change(study, model, arm, study.baseline, target, paper_split(target)))
+            (arm, target, change(study, model, arm, study.baseline, target, paper_split(target)), ())
             for arm in arms
             for target in targets
         ]
@@ -180,53 +200,70 @@ def plain_against(other: Callable[[OwnStudy], Iterator[tuple[str, str]]], what: 
     """The mean over pairs of (plain English arm, its other form) of how much the plain one is better on average."""
 
     def measure(study: OwnStudy, model: str) -> Found:
-        pairs = list(other(study))
-        found = [values for plain, form in pairs if (values := average_change(study, model, plain, form)[0])]
-        return [(f"{len(found)} English arm{'s' * (len(found) > 1)}", what, _mean_over(found))] if found else []
+        found = [average_change(study, model, plain, form) for plain, form in other(study)]
+        found = [(values, missing) for values, missing in found if values]
+        if not found:
+            return []
+        missing = tuple(dict.fromkeys(target for _, lacking in found for target in lacking))
+        name = f"{len(found)} English arm{'s' * (len(found) > 1)}"
+        return [(name, what, _mean_over([values for values, _ in found]), missing)]
 
     return measure
 
 
+def _english(study: OwnStudy, arm: str) -> bool:
+    return study.languages_of(arm) == (ENGLISH, ENGLISH)
+
+
 def with_masked_lm(study: OwnStudy) -> Iterator[tuple[str, str]]:
-    """English arms, and the same tasks mixed with masked LM."""
+    """English arms, and the same tasks mixed with masked LM on text of at least two other languages."""
     for name, arm in study.arms.items():
-        if arm.tasks and MASKED_LM in arm.tasks and len(arm.tasks) > 1 and not arm.source:
+        foreign = set(arm.text_languages) - {ENGLISH}
+        if arm.tasks and MASKED_LM in arm.tasks and len(arm.tasks) > 1 and _english(study, name) and len(foreign) > 1:
             plain = study.arm_of(*(task for task in arm.tasks if task != MASKED_LM))
-            if plain is not None:
+            if plain is not None and _english(study, plain):
                 yield plain, name
 
 
 def with_translation(study: OwnStudy) -> Iterator[tuple[str, str]]:
-    """English arms, and the same tasks learned from rows in another language."""
+    """English arms, and the same tasks learned from rows in another language; both fine-tuned in English."""
     for name, arm in study.arms.items():
-        if arm.tasks and arm.source and not arm.target_source and (plain := study.arm_of(*arm.tasks)) is not None:
-            yield plain, name
+        intermediate, target = study.languages_of(name)
+        if arm.tasks and MASKED_LM not in arm.tasks and intermediate != ENGLISH and target == ENGLISH:
+            plain = study.arm_of(*arm.tasks)
+            if plain is not None and _english(study, plain):
+                yield plain, name
 
 
 def best_per_target(study: OwnStudy, model: str) -> Found:
-    """The arm that is best on dev (without dev rows: on test), for each target, against the baseline on test."""
+    """Of the arms with English tasks the one that is best on dev (without dev rows: on test), against the baseline."""
     if study.baseline is None:
         return []
-    found = []
+    arms = [name for name, of in study.arms.items() if of.tasks and MASKED_LM not in of.tasks and _english(study, name)]
+    found, missing = [], []
     for target in NINE:
-        dev = {arm: of for arm in study.arms if (of := scores(study, model, arm, target, paper_split(target)))}
-        if study.baseline in dev:
-            best = max(dev, key=lambda arm: statistics.fmean(dev[arm].values()))
-            found.append(change(study, model, best, study.baseline, target, "test"))
-    found = [of for of in found if of]
-    return [("best per target", f"average of {len(found)} targets", _mean_over(found))] if found else []
+        dev = {arm: of for arm in arms if (of := scores(study, model, arm, target, paper_split(target)))}
+        best = max(dev, key=lambda arm: statistics.fmean(dev[arm].values())) if dev else None
+        of = change(study, model, best, study.baseline, target, "test") if best else {}
+        if of:
+            found.append(of)
+        else:
+            missing.append(target)
+    what = f"average of {len(found)} targets"
+    return [("best per target", what, _mean_over(found), tuple(missing))] if found else []
 
 
 def is_value(claimed: float) -> Decide:
-    """Holds if the interval lies above 0 and has the claimed number in it; contradicted if it is outside."""
+    """Holds if the interval lies within ``MARGIN`` of the claimed number, contradicted if outside of that band."""
 
     def decide(changes: Sequence[Change]) -> Verdict | None:
         low, high = changes[0].difference.low, changes[0].difference.high
         if low is None or high is None:
             return None
-        if not low - ROUNDING <= claimed <= high + ROUNDING:
-            return "contradicted"
-        return "holds" if low > 0 else None
+        least, most = claimed - MARGIN - ROUNDING, claimed + MARGIN + ROUNDING
+        if least <= low and high <= most:
+            return "holds"
+        return "contradicted" if high < least or most < low else None
 
     return decide
 

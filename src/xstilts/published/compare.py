@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from xstilts.published.own import OwnStudy, Row, SeedScores, over_languages
 from xstilts.published.settings import ALL
 from xstilts.tasks import load
 
+ENGLISH = "en"
 MODEL_METRICS = ("accuracy",)
 """Metrics that are shares of rows, so that the number of rows bounds their standard error."""
 
@@ -107,8 +109,8 @@ def _printed(model: str | None, published: Published) -> bool:
 def _cells(study: OwnStudy, published: Published, reference: str, place: tuple[str, str, str, str]) -> Iterator[Cell]:
     model, arm, target, split = place
     tasks = study.arms[arm].tasks
-    other_language = study.arms[arm].source or study.arms[arm].target_source
-    called = None if tasks is None or other_language else arm_name(tasks)
+    english = study.languages_of(arm) == (ENGLISH, ENGLISH)
+    called = arm_name(tasks) if tasks is not None and english else None
     for number in published.numbers:
         if (number.model, number.arm, number.target) != (reference, called, target) or number.own_split != split:
             continue
@@ -147,7 +149,9 @@ def _cell(
 ) -> Cell:
     model, arm, _, _ = place
     own = _own_settings(study, published, number, rows, model, arm)
-    theirs = _their_settings(published, number, {r["language"] for r in rows})
+    counts = load(number.target).counts.get(number.own_split) or {}
+    cut = any(r["count"] < counts.get(r["language"], 0) for r in rows)
+    theirs = _their_settings(published, number, {r["language"] for r in rows}, cut)
     found = [
         difference
         for name in ours_made.NAMES
@@ -173,12 +177,13 @@ def _own_settings(
     own |= ours_made.stand_ins(study.files, number.target, study.arms[arm].tasks or ())
     known = study.models[model].published
     own["model"] = published.models[known].title if known else model
-    own["metric"] = number.metric
     own["selection"] = first["selection"]
     own["seeds"] = len({r["seed"] for r in rows})
     if number.language is None:
         own["languages"] = f"{len(scored)} of {len(target.languages)}"
-    own["evaluation_rows"] = min(r["count"] for r in rows)
+    counts = target.counts.get(number.own_split) or {}
+    cut = [r for r in rows if r["count"] < counts.get(r["language"], 0)]
+    own["evaluation_rows"] = min((r["count"] for r in cut or rows), default=0)
     if number.target == "udpos":
         own["metric_version"] = ours_made.CHUNK_F1
     layers = own.pop("num_layers", study.layers.get(model))
@@ -188,16 +193,16 @@ def _own_settings(
     return own
 
 
-def _their_settings(published: Published, number: Number, languages: set[str]) -> dict[str, Setting]:
+def _their_settings(published: Published, number: Number, languages: set[str], cut: bool) -> dict[str, Setting]:
     """What the number's protocol says, what follows from its place, and what the published data sets say."""
     target = load(number.target)
     trained = load(target.trains_on) if target.trains_on else None
     counts = target.counts.get(number.own_split) or {}
-    rows = min((counts[code] for code in languages if code in counts), default=None)
-    taken = (number.mark, number.source)
+    # Of a language whose rows ours are fewer than, if there is one: a small language must not hide that others were cut.
+    published_rows = {code: counts[code] for code in languages if code in counts}
+    rows = max(published_rows.values()) if cut and published_rows else min(published_rows.values(), default=None)
     found = {
-        "model": Setting((published.models[number.model].title,), *taken),
-        "metric": Setting((number.metric,), *taken),
+        "model": Setting((published.models[number.model].title,), number.mark, number.source),
         "stand_in": Setting(("the published files",), "read", "XT"),
     }
     if number.language is None:
@@ -246,9 +251,9 @@ def _same(name: str, own: Any, theirs: Any) -> bool:
 
 
 def _share(layer: str) -> Fraction | None:
-    """``14 of 24`` and ``7 of 12`` are the same rule; ``None`` where the number of layers is not known."""
-    part, _, whole = layer.partition(" of ")
-    return Fraction(int(part), int(whole)) if whole else None
+    """``14 of 24`` and ``7 of 12`` are the same rule; ``None`` where the layer or the number of layers is not known."""
+    found = re.fullmatch(r"(\d+) of (\d+)", layer)
+    return Fraction(int(found[1]), int(found[2])) if found else None
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from xstilts.errors import DataError, MissingNameError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
+from xstilts.hyperparameters import MASKED_LM
 from xstilts.metrics import xtreme
 from xstilts.published import settings
 from xstilts.published.numbers import Published
@@ -52,12 +53,13 @@ PROBE = "probe"
 class OwnArm:
     """What an arm learned before its targets: tasks (``masked_lm`` among them), and in which languages if it says so.
 
-    ``tasks`` is ``None`` where a record does not say.
+    ``tasks`` is ``None`` where a record does not say; ``text_languages`` are those of the text of masked LM.
     """
 
     tasks: tuple[str, ...] | None
     source: str | None = None
     target_source: str | None = None
+    text_languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class OwnStudy:
         probe: a study of a few steps an arm, made to rank tasks (``xstilts.recommend``).
         made: (row) -> how its number was made.
         layers: of each model, as far as its sweep shows.
+        source: language of the rows of arms that say no other.
+        cut: whether a training was cut to a number of steps.
     """
 
     name: str
@@ -93,17 +97,25 @@ class OwnStudy:
     probe: bool = False
     made: Callable[[Row], settings.Settings] = lambda row: {}
     layers: Mapping[str, int] = field(default_factory=dict)
+    source: str = "en"
+    cut: bool = False
 
     @property
     def baseline(self) -> str | None:
-        """The first arm without intermediate training."""
-        return next((name for name, arm in self.arms.items() if arm.tasks == () and not arm.target_source), None)
+        """The first arm without intermediate training that is fine-tuned in the study's language."""
+        found = (name for name, arm in self.arms.items() if arm.tasks == ())
+        return next((name for name in found if self.languages_of(name)[1] == self.source), None)
+
+    def languages_of(self, arm: str) -> tuple[str, str]:
+        """In which languages an arm has its intermediate rows and its fine-tuning rows."""
+        of = self.arms[arm]
+        return of.source or self.source, of.target_source or self.source
 
     def arm_of(self, *tasks: str) -> str | None:
-        """The first arm that learned just these tasks, in the study's own language."""
-        wanted = set(tasks)
+        """The first arm that learned just these tasks, both stages in the study's own language."""
+        wanted, own = set(tasks), (self.source, self.source)
         for name, arm in self.arms.items():
-            if arm.tasks is not None and set(arm.tasks) == wanted and not arm.source and not arm.target_source:
+            if arm.tasks is not None and set(arm.tasks) == wanted and self.languages_of(name) == own:
                 return name
         return None
 
@@ -187,9 +199,11 @@ def from_records(file: Path, published: Published, study: Study | None = None) -
         arms = {r["arm"]: OwnArm(_named(r["arm"])) for r in rows}
         models = {r["model"]: OwnModel(r["model"]) for r in rows}
         return OwnStudy(file.name, tuple(rows), arms, models, layers=_layers(rows))
-    unknown = sorted({r["arm"] for r in rows} - set(study.arms))
-    if unknown:
-        raise DataError(f"the study has no arm {unknown[0]!r}", where=str(file), hint="is it this study's record?")
+    for what, named in (("arm", study.arms), ("model", study.models)):
+        if unknown := sorted({r[what] for r in rows} - set(named)):
+            raise DataError(
+                f"the study has no {what} {unknown[0]!r}", where=str(file), hint="is it this study's record?"
+            )
     return _study(
         study.name,
         rows,
@@ -210,14 +224,30 @@ def _study(
     for arm, of in said["arms"].items():
         learned = of["intermediate"]
         tasks = () if learned is None else (learned,) if isinstance(learned, str) else tuple(learned)
-        arms[arm] = OwnArm(tasks, of.get("source"), of.get("target_source"))
+        text = tuple((of.get("masked_lm") or {}).get("languages", ()))
+        arms[arm] = OwnArm(tasks, of.get("source"), of.get("target_source"), text)
     models = {
         model: OwnModel(model, None if of.get("keep_layers") else _published_as(of, published), of.get("note") or "")
         for model, of in said["models"].items()
     }
     limits, files = said["limits"], said["data"]["files"]
-    limited = bool(limits["train_rows"] or limits["evaluation_rows"] or files)
-    return OwnStudy(name, tuple(rows), arms, models, files, limited, PROBE in said["notes"], made, _layers(rows))
+    cuts = limits["train_rows"] or {}
+    rows_cut = cuts if isinstance(cuts, int) else set(cuts) - {MASKED_LM}  # lines of text are no rows
+    limited = bool(rows_cut or limits["evaluation_rows"] or files)
+    cut = any("max_steps" in of for task, of in said["training"].items() if task != MASKED_LM)
+    return OwnStudy(
+        name,
+        tuple(rows),
+        arms,
+        models,
+        files,
+        limited,
+        PROBE in said["notes"],
+        made,
+        _layers(rows),
+        said["source"],
+        cut,
+    )
 
 
 def _published_as(model: Mapping[str, Any], published: Published) -> str | None:

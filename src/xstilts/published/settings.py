@@ -15,7 +15,6 @@ from xstilts.tasks import load
 
 NAMES = {
     "model": "model",
-    "metric": "metric",
     "layer": "layer",
     "pooling": "pooling",
     "selection": "selection",

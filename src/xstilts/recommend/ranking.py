@@ -43,7 +43,7 @@ class Seen:
 
     @property
     def source(self) -> tuple[str, str, str, str]:
-        """What is comparable: one study, model, target and basis."""
+        """What is comparable: one study, model, target and basis; all of it is on one split."""
         return self.basis, self.study, self.model, self.target
 
 
@@ -87,7 +87,7 @@ def rank(studies: Iterable[OwnStudy], target: str, model: str | None = None) -> 
     # Several studies of the same basis: the one with most seeds speaks.
     best = sorted(
         (max(found, key=lambda s: s.difference.pairs) for found in surest.values()),
-        key=lambda s: -s.difference.mean,
+        key=lambda s: (BASES.index(s.basis), -s.difference.mean),  # points of different bases do not compare
     )
     untried = tuple(t.name for t in tasks.intermediate() if (t.name,) not in surest)
     return Ranking(target, tuple(best), tuple(seen), tuple(_agreements(seen)), untried)
@@ -107,25 +107,27 @@ def _seen(study: OwnStudy, target: str, model: str | None) -> Iterator[Seen]:
                 basis = BASES[3]
             if study.probe and (other != target or model not in (None, name)):
                 continue
+            split = _split(study, name, study.baseline, other)
             for arm, of in study.arms.items():
-                if not of.tasks or of.source or of.target_source:
+                if not of.tasks or study.languages_of(arm) != (study.source, study.source):
                     continue
-                split, values = _change(study, name, arm, study.baseline, other)
+                values = _change(study, name, arm, study.baseline, other, split)
                 if values:
                     difference = seed_difference(list(values.values()), CONFIDENCE)
                     yield Seen(of.tasks, basis, study.name, name, other, split, difference)
 
 
-def _change(study: OwnStudy, model: str, arm: str, base: str, target: str) -> tuple[str, SeedScores]:
-    """Seed -> change over the baseline arm, on dev where there is one."""
-    for split in ("dev", "test"):
-        rows, others = study.main(model, arm, target, split), study.main(model, base, target, split)
-        shared = {r["language"] for r in rows} & {r["language"] for r in others}
-        values, bases = over_languages(rows, None, shared), over_languages(others, None, shared)
-        found = {seed: value - bases[seed] for seed, value in values.items() if seed in bases}
-        if found:
-            return split, found
-    return "", {}
+def _split(study: OwnStudy, model: str, base: str, target: str) -> str:
+    """Where a study is looked at, for all arms alike: on dev if its baseline arm has scores there."""
+    return "dev" if study.main(model, base, target, "dev") else "test"
+
+
+def _change(study: OwnStudy, model: str, arm: str, base: str, target: str, split: str) -> SeedScores:
+    """Seed -> change over the baseline arm, over the languages that both have."""
+    rows, others = study.main(model, arm, target, split), study.main(model, base, target, split)
+    shared = {r["language"] for r in rows} & {r["language"] for r in others}
+    values, bases = over_languages(rows, None, shared), over_languages(others, None, shared)
+    return {seed: value - bases[seed] for seed, value in values.items() if seed in bases}
 
 
 def _agreements(seen: Iterable[Seen]) -> Iterator[Agreement]:
