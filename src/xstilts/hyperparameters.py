@@ -1,8 +1,9 @@
-"""The numbers a training or an encoding can be asked to use. All of them are part of a node's key."""
+"""The numbers a training or an encoding can be asked to use. All of them are part of a node's key; where text lies is not."""
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -112,6 +113,46 @@ MASKED_LM_TRAINING = Training(batch_size=8, epochs=1, selection="last")
 """Its defaults in an arm. Batch 8 is recalled of Phang et al. 2020 (FACTS 1.2), the rest is our choice."""
 
 
+HUB_TEXT = "{dataset: OWNER/NAME, config: CONFIG_{language}, column: text, lines: 20000}"
+"""How a source of text on the hub is named, for hints."""
+
+
+class HubText(Frozen):
+    """A dataset of the Hugging Face hub that ``xstilts data fetch`` makes files of text from. It must be kept as parquet.
+
+    Args:
+        dataset: ``owner/name``.
+        config: of the dataset, ``{language}`` replaced; or language -> config.
+        split: its texts are taken from the first on, ``{language}`` replaced.
+        column: holds the texts, ``{language}`` replaced.
+        lines: texts of each language, at most.
+        revision: branch, tag or commit; by default ``main``, whose commit at the first fetch is kept.
+    """
+
+    dataset: str = Field(min_length=1)
+    config: str | dict[str, str] | None = None
+    split: str = "train"
+    column: str = "text"
+    lines: int = Field(ge=1)
+    revision: str | None = None
+
+    def check(self, text: str | dict[str, str], languages: tuple[str, ...]) -> None:
+        """Raise ``ValueError`` if this cannot give the files of ``text`` in these languages."""
+        if isinstance(self.config, dict) and (without := [code for code in languages if code not in self.config]):
+            raise ValueError(f"hub: config names none for {', '.join(without)}")
+        by_language = isinstance(self.config, dict) or any(
+            "{language}" in part for part in (self.config or "", self.split, self.column)
+        )
+        if len(languages) > 1 and not by_language:
+            raise ValueError(
+                f"hub: the same texts for {len(languages)} languages; put {{language}} in config, split or column"
+            )
+        for name in [text] if isinstance(text, str) else text.values():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or path.suffix == ".gz":
+                raise ValueError(f"hub: text {name!r} must be a plain file in the data folder, for it is written there")
+
+
 class MaskedLM(Frozen):
     """What masked LM and translation LM learn from (Devlin et al. 2019; Conneau and Lample 2019).
 
@@ -123,11 +164,13 @@ class MaskedLM(Frozen):
             have a file.
         translation: share of a step's examples that are translations, where there is bitext.
         alpha: languages are drawn with probability proportional to (number of lines) ** alpha (0.3 in XLM-R).
+        hub: where files of ``text`` that are not there come from, by ``xstilts data fetch``.
         mask: share of sub-words to predict; 80 % of them are masked, 10 % replaced, 10 % left (Devlin et al. 2019).
     """
 
     text: str | dict[str, str] = "text/{language}.txt"
     bitext: str | None = None
+    hub: HubText | None = None
     languages: tuple[str, ...] = Field(min_length=1)
     translation: float = Field(0.0, ge=0, lt=1)
     alpha: float = Field(0.3, ge=0, le=1)
@@ -157,7 +200,15 @@ class MaskedLM(Frozen):
             raise ValueError(
                 f"text: {self.text!r} is what is scored; the texts of train and dev rows may be learned from"
             )
+        if self.hub is not None:
+            if self.text_of_task:
+                raise ValueError(f"hub: brings files of text, but text: {self.text!r} are the rows of a task")
+            self.hub.check(self.text, self.languages)
         return self
+
+    def in_keys(self) -> dict[str, Any]:
+        """What is part of a key: not where text lies or comes from, for its bytes are."""
+        return self.model_dump(mode="json", exclude={"text", "bitext", "hub"})
 
     @property
     def text_of_task(self) -> tuple[str, str] | None:

@@ -13,7 +13,17 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from xstilts.errors import StudyError, nearest
-from xstilts.hyperparameters import MASKED_LM, Architecture, Encoding, Frozen, MaskedLM, Mixture, Pretraining, Training
+from xstilts.hyperparameters import (
+    MASKED_LM,
+    Architecture,
+    Encoding,
+    Frozen,
+    HubText,
+    MaskedLM,
+    Mixture,
+    Pretraining,
+    Training,
+)
 from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
 from xstilts.statistics.corrections import Correction, Declared, Family
 
@@ -303,6 +313,7 @@ def _fields_at(path: list[str]) -> list[str]:
         "training": Training,
         "mixture": Mixture,
         MASKED_LM: MaskedLM,
+        "hub": HubText,
     }
     inner |= {"scenarios": Scenarios, "offline": Offline, "single_stream": SingleStream, "server": Server}
     model: type[Frozen] = sections[path[0]] if path and path[0] in sections else Study

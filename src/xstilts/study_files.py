@@ -12,7 +12,7 @@ from typing import Any
 
 from xstilts.data.translated import origin
 from xstilts.errors import DataError
-from xstilts.hyperparameters import MaskedLM
+from xstilts.hyperparameters import HUB_TEXT, MaskedLM
 from xstilts.study import Study
 from xstilts.tasks import load, targets
 from xstilts.tasks.folder import DataFolder
@@ -64,7 +64,7 @@ class StudyFiles:
             raise DataError(
                 f"no text for {', '.join(missing)}; looked for {settings.text}",
                 where=str(self.data.root),
-                hint=f"{where} says which files and which languages",
+                hint=f"{where} says which files and which languages{self._from_the_hub(settings, where)}",
             )
         found = {code: self._file(settings.bitext, code) for code in settings.languages} if settings.bitext else {}
         bitext = {code: entry for code, entry in found.items() if entry is not None}
@@ -75,6 +75,15 @@ class StudyFiles:
                 hint=f"{where}.bitext names the files, translation: 0 does without",
             )
         return {"text": text, "bitext": bitext}
+
+    def _from_the_hub(self, settings: MaskedLM, where: str) -> str:
+        """How text comes from the hub, a line for a hint; nothing where the text is a task's rows."""
+        if settings.text_of_task is not None:
+            return ""
+        fetch = f"xstilts data fetch STUDY --data {self.data.root}"
+        if settings.hub is not None:
+            return f"\n  get it from the hub, {settings.hub.dataset}: {fetch}"
+        return f"\n  or name a source on the hub, {where}.hub: {HUB_TEXT}, and get it: {fetch}"
 
     def _text(self, settings: MaskedLM, language: str) -> dict[str, Any] | None:
         """The text of a language: a file, or rows of a task; ``None`` if there is none."""

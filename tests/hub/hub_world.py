@@ -21,13 +21,14 @@ from xstilts.tasks import load
 NLI = ("entailment", "neutral", "contradiction")
 UPOS = tuple(load("udpos").type.labels)  # type: ignore[attr-defined]
 XTREME = "google/xtreme"
+TEXTS = "tests/texts"
 Rows = Sequence[Mapping[str, Any]]
 
 
-def parquet(rows: Rows) -> bytes:
-    """A parquet file."""
+def parquet(rows: Rows, group: int | None = None) -> bytes:
+    """A parquet file, in row groups of so many rows."""
     out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows)), out)
+    pq.write_table(pa.Table.from_pylist(list(rows)), out, row_group_size=group)
     return out.getvalue()
 
 
@@ -93,6 +94,23 @@ def tags_features() -> list[dict[str, Any]]:
     return [words, {"name": "pos_tags", "list": class_label(UPOS)}]
 
 
+def text_rows(language: str, count: int, first: int = 0) -> list[dict[str, Any]]:
+    """Articles: the third has line breaks inside, the fourth none but those, the fifth is missing."""
+    odd = {2: f"{language} two\n\n  lines\r\nof two ", 3: " \n", 4: None}
+    return [{"id": str(k), "text": odd.get(k, f"{language} text {k}")} for k in range(first, first + count)]
+
+
+def text_dataset(mark: str = "") -> dict[str, bytes]:
+    """Text in two languages, a config each, a licence in the card; German in two files, the second after 6 rows."""
+    rows = {"2026.de": text_rows(f"{mark}de", 6), "2026.en": text_rows(f"{mark}en", 9)}
+    files = dataset({config: {"train": part} for config, part in rows.items()})
+    second = "2026.de/train-00001-of-00002.parquet"
+    files[second] = parquet(text_rows(f"{mark}de", 6, first=6), group=2)
+    files["2026.de/train-00000-of-00002.parquet"] = files.pop("2026.de/train-00000-of-00001.parquet")
+    card = files["README.md"].replace(b"---\n", b"---\nlicense: [cc-by-sa-3.0, gfdl]\n", 1)
+    return {**files, "README.md": card}
+
+
 def put_model(hub: Hub, identity: str, folder: Path) -> str:
     """A folder as a model repository; its commit."""
     return hub.commit("models", identity, {p.name: p.read_bytes() for p in folder.iterdir()})
@@ -112,6 +130,7 @@ def fill(hub: Hub) -> None:
         "default": {"train": mnli_rows(18), "validation_matched": mnli_rows(9), "validation_mismatched": mnli_rows(3)}
     }
     hub.commit("datasets", "nyu-mll/multi_nli", dataset(mnli, {"default": nli_features()}))
+    hub.commit("datasets", TEXTS, text_dataset())
 
 
 def write_by_hand(root: Path) -> Path:

@@ -42,6 +42,8 @@ class Copy:
         write: turns rows into the file's text.
         belongs: tells a row's language where one split holds several.
         differs: how the hub's copy differs from XTREME's; empty if it does not.
+        lines: texts that are taken at most, read from the hub piece by piece; ``None`` where all rows are, and whole files
+            are brought into the hub's cache.
         branch: the revision that is looked up; ``refs/convert/parquet`` is the hub's own conversion of a dataset whose
             main branch is a script.
     """
@@ -55,6 +57,7 @@ class Copy:
     belongs: Callable[[Row], str | None] | None = None
     differs: str = ""
     branch: str = "main"
+    lines: int | None = None
 
     @property
     def address(self) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,13 +93,58 @@ class Hub:
         if not addresses:
             there = sorted(map(str, builder.config.data_files or ()))
             raise DataError(f"no split {copy.split!r}; it has {there}", where=f"{copy.dataset} at {revision[:12]}")
-        paths = [self._file(str(address), copy) for address in addresses]
         try:
+            if copy.lines is not None:
+                yield from self._pieces([str(address) for address in addresses], copy)
+                return
+            paths = [self._file(str(address), copy) for address in addresses]
             yield from _read(datasets, paths, copy, builder.info.features)
         except (ValueError, TypeError, OSError, datasets.exceptions.DatasetsError) as error:
             raise DataError(
                 f"its parquet cannot be read: {_reason(error)}", where=f"{copy.address} at {revision[:12]}"
             ) from error
+
+    def licence(self, dataset: str, revision: str) -> str:
+        """The licence that the dataset's card says, or ``unknown``."""
+        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub.repocard import metadata_load
+
+        def read() -> dict[str, Any]:
+            try:
+                card = hf_hub_download(dataset, "README.md", repo_type="dataset", revision=revision)
+            except errors.EntryNotFoundError as error:
+                if isinstance(error, errors.LocalEntryNotFoundError):
+                    raise
+                return {}
+            return metadata_load(card) or {}
+
+        told = self._try(read, f"{dataset}/README.md at {revision[:12]}", "dataset")
+        found = told.get("license") or "unknown"
+        names = ", ".join(map(str, found if isinstance(found, list) else [found]))
+        return f"{names} ({told['license_name']})" if told.get("license_name") else names
+
+    def _pieces(self, addresses: list[str], copy: Copy) -> Iterator[Row]:
+        """Rows of the one column of text, file by file and one row group at a time: what is not asked for stays on the hub.
+
+        Nothing of it is kept in the cache. A part of a file has no digest to be compared with; checksums of pages are
+        compared where the file has any.
+        """
+        from huggingface_hub import HfFileSystem
+        from pyarrow.parquet import ParquetFile
+
+        (column,) = copy.columns
+        for address in addresses:
+            what = f"{copy.dataset}/{self._on_the_hub(address, copy)[2]}"
+
+            def start(of: str = address) -> Any:
+                return ParquetFile(HfFileSystem().open(of, "rb"), page_checksum_verification=True)
+
+            file = self._try(start, what, "dataset")
+            if column not in file.schema_arrow.names:
+                raise DataError(f"no column {column!r}; it has {sorted(file.schema_arrow.names)}", where=copy.address)
+            for group in range(file.num_row_groups):
+                read = partial(file.read_row_group, group, columns=[column], use_threads=False)
+                yield from self._try(read, what, "dataset").to_pylist()
 
     def _find_builder(self, dataset: str, config: str | None, revision: str) -> Any:
         """What ``datasets`` knows of one config: its files by split and its features."""
@@ -112,10 +157,7 @@ class Hub:
         """One file of a dataset in the hub's cache, downloaded if it is not there."""
         from huggingface_hub import hf_hub_download
 
-        found = _ADDRESS.fullmatch(address)
-        if found is None:
-            raise DataError(f"the file {address!r} does not lie on the hub", where=copy.address)
-        identity, revision, name = found["id"], found["revision"], found["path"]
+        identity, revision, name = self._on_the_hub(address, copy)
 
         def bring() -> str:
             path = hf_hub_download(identity, name, repo_type="dataset", revision=revision)
@@ -123,6 +165,14 @@ class Hub:
             return path
 
         return self._try(bring, f"{identity}/{name} at {revision[:12]}", "dataset")
+
+    @staticmethod
+    def _on_the_hub(address: str, copy: Copy) -> tuple[str, str, str]:
+        """Repository, revision and name of a file; a dataset whose files lie elsewhere is refused."""
+        found = _ADDRESS.fullmatch(address)
+        if found is None:
+            raise DataError(f"the file {address!r} does not lie on the hub", where=copy.address)
+        return found["id"], found["revision"], found["path"]
 
     def _try(self, action: Callable[[], _T], what: str, kind: str) -> _T:
         """Do it, again after a while where that may help; else one clear error."""

@@ -1,26 +1,30 @@
 """Bring what a study lacks from the hub into the data folder; afterwards it runs without a network.
 
-Every file is written aside, read back by the task's own reader, noted in ``hub.json`` and put in its place: a file that is
-there is whole. What is there already is left alone, unless it is exactly what was fetched before and its dataset's commit is
-another now.
+Every file is written aside, read back by the reader of its task or of text, noted in ``hub.json`` and put in its place: a
+file that is there is whole. What is there already is left alone, unless it is exactly what was fetched before and its
+dataset's commit is another now.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xstilts.data.files import lines
 from xstilts.errors import DataError
 from xstilts.graph.disk import digest_file, settle
 from xstilts.hub import landing
 from xstilts.hub.declared import REFUSED, Copy, copies
 from xstilts.hub.download import Hub, Say
 from xstilts.hub.ledger import Ledger, Origin, address, load_ledger
-from xstilts.hub.needs import Need, needs, texts
+from xstilts.hub.needs import Need, Text, needs, texts
+from xstilts.hub.texts import as_asked, text_copies
 from xstilts.hub.writing import Row
+from xstilts.hyperparameters import HUB_TEXT
 from xstilts.study import Study
 from xstilts.tasks import load
 from xstilts.tasks.folder import DataFolder, read_examples
@@ -31,12 +35,14 @@ _MAKE = "bring files of your own; the world of the pocket study, rows and texts,
 @dataclass
 class Fetched:
     """What a fetch did. ``refused`` is what the study cannot do without and the hub cannot give; ``passed_over`` are rows
-    it can do without, or that nobody has published; ``changed`` files came from the hub once and are not what came."""
+    it can do without, or that nobody has published; ``changed`` files came from the hub once and are not what came;
+    ``otherwise`` are texts that came from another place on the hub than the study names now."""
 
     files: list[dict[str, Any]] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     there: int = 0
     changed: list[str] = field(default_factory=list)
+    otherwise: list[str] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     passed_over: list[dict[str, Any]] = field(default_factory=list)
 
@@ -65,9 +71,13 @@ def fetch(study: Study, data: Path, say: Say, *, update: bool = False) -> Fetche
     """
     if data.exists() and not data.is_dir():
         raise DataError("the data folder is a file", where=str(data), hint="name a folder with --data")
+    learned = texts(study)
+    from_hub = list(text_copies(learned))  # two sources of one file are found out before anything is brought
     fetcher = _Fetcher(data, Hub(say), landing.tidy(data), update)
     fetcher.rows(needs(study))
-    fetcher.texts(study)
+    for language, copy in from_hub:
+        fetcher.text(language, copy)
+    fetcher.absent_texts(learned)
     fetcher.models(study)
     return fetcher.done
 
@@ -91,7 +101,7 @@ class _Fetcher:
             if self._files(need) and not self._outdated(declared):
                 self.done.there += 1
             elif declared:
-                self._bring(need, declared)
+                self._bring(need.task, need.language, declared, partial(self._read_rows, need, declared))
             elif need.own and need.language not in load(need.task).languages and need.language in has_rows:
                 continue  # as in the plan: an own language counts for the targets that have rows of it
             else:
@@ -101,16 +111,25 @@ class _Fetcher:
             told = {"task": name, "split": split, "languages": languages, "reason": reason, "get": get}
             (self.done.passed_over if spared else self.done.refused).append(told)
 
-    def texts(self, study: Study) -> None:
-        """Look for the text that masked LM learns from; the hub has none."""
-        for text in texts(study):
+    def text(self, language: str, copy: Copy) -> None:
+        """Bring one file of text; one that is there is left alone, and if it came from elsewhere on the hub, that is said."""
+        there = _present(self.data / copy.path) is not None
+        if not self.update and self._is_as_fetched(copy) and not as_asked(self.ledger.files[copy.path], copy):
+            self.done.otherwise.append(copy.path)
+        elif not there or self._outdated([copy]):
+            self._bring(f"text for {language}", language, [copy], lambda places: _read_lines(places[copy.path]))
+
+    def absent_texts(self, wanted: Collection[Text]) -> None:
+        """Look for everything that masked LM learns from; put down what is not there and has no source on the hub."""
+        for text in wanted:
             names = {language: text.pattern.replace("{language}", language) for language in text.languages}
             absent = [language for language, name in names.items() if _present(self.data / name) is None]
-            self.done.there += len(names) - len(absent)
+            self.done.there += len(names) - len(absent) - len(self._written & set(names.values()))
             if absent and not (text.one_is_enough and len(absent) < len(names)):
                 told = {"task": text.where, "split": text.what, "languages": absent}
-                reason = f"pre-training text is not fetched from the hub; looked for {text.pattern}"
-                self.done.refused.append(told | {"reason": reason, "get": _MAKE.format(data=self.data)})
+                named = f"name a source on the hub, {text.where}.hub: {HUB_TEXT}, or " if text.what == "text" else ""
+                reason = f"the study names no source of it on the hub; looked for {text.pattern}"
+                self.done.refused.append(told | {"reason": reason, "get": named + _MAKE.format(data=self.data)})
 
     def models(self, study: Study) -> None:
         """The study's models that are named by id, at the commit of the first fetch."""
@@ -156,21 +175,22 @@ class _Fetcher:
             self._digests[copy.path] = digest_file(place)
         return self._digests[copy.path] == origin.sha256
 
-    def _bring(self, need: Need, declared: Sequence[Copy]) -> None:
-        """Write one need's missing files aside, read them as the task does, and put them in their places."""
+    def _bring(
+        self, what: str, language: str, declared: Sequence[Copy], read: Callable[[Mapping[str, Path]], None]
+    ) -> None:
+        """Write the missing files of a need or a text aside, ``read`` all of it back, and put them in their places."""
         anew = self._outdated(declared)
         there = {c.path: place for c in declared if (place := _present(self.data / c.path))}
         missing = [c for c in declared if c.path not in there or (anew and self._is_outdated(c))]
         replaced = {c.path: self._digests[c.path] if c.path in there else None for c in missing}
         with landing.scratch(self.data) as scratch:
-            fresh = {c.path: self._write(c, need.language, scratch) for c in missing}
-            places = {**there, **{path: scratch / path for path in fresh}}
+            fresh = {c.path: self._write(c, language, scratch) for c in missing}
             try:
-                read_examples(load(need.task), [places[c.path] for c in declared], need.language)
+                read({**there, **{path: scratch / path for path in fresh}})
             except DataError as error:
                 where = error.where.replace(f"{scratch}/", "")
                 raise DataError(
-                    f"the hub's rows cannot be read as {need.task}: {error.what}",
+                    f"the hub's rows cannot be read as {what}: {error.what}",
                     where=f"{where} ({declared[0].address})",
                     hint="nothing of it was kept; the dataset may have changed: pin an older revision in hub.json",
                 ) from error
@@ -178,7 +198,7 @@ class _Fetcher:
             ledger = landing.land(self.data, scratch, fresh, replaced, commits)
         if ledger is None:
             raise DataError(
-                f"files of {need.task} were written by somebody else during the fetch, and are left as they are",
+                f"files of {what} were written by somebody else during the fetch, and are left as they are",
                 where=str(self.data / missing[0].path),
                 hint="if that was another fetch, run the same command again: it goes on from there",
             )
@@ -186,6 +206,11 @@ class _Fetcher:
         self._written |= fresh.keys()
         self._digests |= {path: origin.sha256 for path, origin in fresh.items()}
         self.done.files += [origin.model_dump(mode="json") for origin in fresh.values()]
+
+    @staticmethod
+    def _read_rows(need: Need, declared: Sequence[Copy], places: Mapping[str, Path]) -> None:
+        """As the task's own reader does."""
+        read_examples(load(need.task), [places[c.path] for c in declared], need.language)
 
     def _write(self, copy: Copy, language: str, scratch: Path) -> Origin:
         revision = self._revision(copy)
@@ -201,7 +226,10 @@ class _Fetcher:
         if not counts["rows"]:
             raise DataError(f"no rows of language {language!r}", where=f"{copy.address} at {revision[:12]}")
         changes = {what: n for what, n in counts.items() if n and what != "rows"}
-        self.hub.say(f"{copy.path}: {counts['rows']:,} rows of {copy.address} at {revision[:12]}")
+        said = [f"{n:,} {what}" for what, n in changes.items()] if copy.lines else []
+        said += [f"stopped at lines: {copy.lines}"] if counts["rows"] == copy.lines else []
+        cut = f" ({'; '.join(said)})" if said else ""
+        self.hub.say(f"{copy.path}: {counts['rows']:,} rows of {copy.address} at {revision[:12]}{cut}")
         return Origin(
             path=copy.path,
             dataset=copy.dataset,
@@ -212,6 +240,9 @@ class _Fetcher:
             sha256=settle(path)["sha256"],
             differs=copy.differs,
             changes=changes,
+            column=copy.columns[0] if copy.lines else None,
+            lines=copy.lines,
+            licence=self.hub.licence(copy.dataset, revision) if copy.lines else "",
         )
 
     def _rows(self, copy: Copy, revision: str, language: str) -> Iterator[Row]:
@@ -240,6 +271,12 @@ def _branch(copy: Copy) -> str:
     return f"{copy.dataset}@{copy.branch}"
 
 
+def _read_lines(path: Path) -> None:
+    """As text is read."""
+    for _ in lines(path):
+        pass
+
+
 def _present(path: Path) -> Path | None:
     """The file, or the compressed one that stands in for it."""
     return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
@@ -260,6 +297,13 @@ def summary(done: Fetched) -> list[str]:
     for model in done.models:
         hint = "" if model["asked"] == model["revision"] else f"; to pin it: revision: {model['revision']}"
         told.append(f"model {model['name']}: {model['id']} at {model['revision'][:12]}{hint}")
+    for licence in sorted({f["licence"] for f in done.files} - {""}):
+        named = sorted({f["dataset"] for f in done.files if f["licence"] == licence})
+        told.append(f"licence, as the dataset's card says: {', '.join(named)}: {licence}")
+    for path in done.otherwise:
+        told.append(
+            f"left alone: {path} came from another place on the hub than the study names; --update brings it anew"
+        )
     for path in done.changed:
         told.append(f"left alone: {path} came from the hub once, and was changed since")
     told.append(f"{done.there} of what the study needs was there already")

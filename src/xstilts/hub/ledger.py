@@ -22,7 +22,18 @@ NAME = "hub.json"
 
 
 class Origin(Frozen):
-    """Where one file came from. ``changes`` counts what the rows needed to be readable (words cleaned, answers moved)."""
+    """Where one file came from.
+
+    Args:
+        path: under the data folder.
+        dataset, config, split, revision: where its rows are on the hub; the revision is a commit.
+        rows: in the file.
+        sha256: of the file as it came.
+        differs: how the hub's copy differs from XTREME's.
+        changes: counts what the rows needed to be readable (words cleaned, answers moved, empty texts left out).
+        column, lines: of a file of text, where the texts stood and how many were taken at most.
+        licence: of a file of text, as the dataset's card says.
+    """
 
     path: str
     dataset: str
@@ -33,6 +44,9 @@ class Origin(Frozen):
     sha256: str
     differs: str = ""
     changes: dict[str, int] = Field(default_factory=dict)
+    column: str | None = None
+    lines: int | None = None
+    licence: str = ""
 
 
 class Ledger(Frozen):
@@ -102,12 +116,14 @@ def notes(record: Mapping[str, Any], *models: str) -> list[str]:
     """What a table of these models must say of the hub, from what ``origins`` recorded."""
     groups: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for origin in record.get("files", ()):
-        folder = origin["path"].partition("/")[0]
-        groups[origin["dataset"], origin["revision"], origin["differs"]].add(folder)
+        folder, says = origin["path"].partition("/")[0], origin["differs"]
+        if origin.get("lines") is not None:
+            says = f"text, at most {origin['lines']:,} lines of each language; licence: {origin['licence']}"
+        groups[origin["dataset"], origin["revision"], says].add(folder)
     told = []
-    for (dataset, revision, differs), folders in sorted(groups.items(), key=lambda g: sorted(g[1])):
+    for (dataset, revision, says), folders in sorted(groups.items(), key=lambda g: sorted(g[1])):
         which = f"Rows of {', '.join(sorted(folders))} come from the hub, {dataset} at {revision[:12]}"
-        told.append(f"{which}: {differs}." if differs else f"{which}.")
+        told.append(f"{which}: {says}." if says else f"{which}.")
     for model, source in record.get("models", {}).items():
         if model in models:
             pinned = source["asked"] == source["revision"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from xstilts.hub.declared import REFUSED
-from xstilts.hyperparameters import MASKED_LM, MaskedLM
+from xstilts.hyperparameters import MASKED_LM, HubText, MaskedLM
 from xstilts.study import Study
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
@@ -29,13 +29,15 @@ class Need:
 
 @dataclass(frozen=True)
 class Text:
-    """What masked LM learns from: a file for each language. ``one_is_enough``: of translations, any are."""
+    """What masked LM learns from: a file for each language. ``one_is_enough``: of translations, any are. ``hub`` is where
+    the study says that files which are not there come from."""
 
     where: str  # in the study file
     what: str
     pattern: str
     languages: tuple[str, ...]
     one_is_enough: bool = False
+    hub: HubText | None = None
 
 
 def needs(study: Study) -> list[Need]:
@@ -60,9 +62,9 @@ def texts(study: Study) -> list[Text]:
     found = []
     for where, of in _masked_lm(study).items():
         if isinstance(of.text, dict):
-            found += [Text(where, "text", of.text[language], (language,)) for language in of.languages]
+            found += [Text(where, "text", of.text[language], (language,), hub=of.hub) for language in of.languages]
         elif of.text_of_task is None:
-            found.append(Text(where, "text", of.text, of.languages))
+            found.append(Text(where, "text", of.text, of.languages, hub=of.hub))
         if of.translation and of.bitext:
             found.append(Text(where, "bitext", of.bitext, of.languages, one_is_enough=True))
     return found

@@ -127,6 +127,29 @@ def lines(column: str) -> Writer:
     return write
 
 
+def texts(column: str, most: int) -> Writer:
+    """At most so many texts, one a line: line breaks inside become spaces, empty texts are left out; both are counted.
+
+    No row is asked for after the last text that is taken.
+    """
+
+    def write(rows: Iterable[Row], out: TextIO) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for row in rows:
+            parts = [] if row[column] is None else _text(row, column).splitlines()
+            line = " ".join(filter(None, map(str.strip, parts)))
+            counts["empty texts left out"] += not line
+            if line:
+                out.write(f"{line}\n")
+                counts["rows"] += 1
+                counts["texts with line breaks made spaces"] += len(parts) > 1
+            if counts["rows"] == most:
+                break
+        return counts
+
+    return write
+
+
 def json_rows(columns: Sequence[str]) -> Writer:
     """JSON lines of these columns as they are."""
 

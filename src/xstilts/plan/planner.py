@@ -107,7 +107,7 @@ class _Planner:
         self._check_lengths(name, settings.model.max_length)
         spec = {
             **self.files.masked_lm(settings, f"models.{name}.pretrain"),
-            "settings": settings.model_dump(mode="json", exclude={"text", "bitext"}),
+            "settings": settings.in_keys(),
             "precision": self.precision,
             "tokenizers": _tokenizers(),
         }
@@ -276,7 +276,7 @@ class _Planner:
         training = self.study.training_of(MASKED_LM, "intermediate", MASKED_LM_TRAINING)
         return {
             **self.files.masked_lm(settings, f"arms.{arm}.{MASKED_LM}"),
-            "settings": settings.model_dump(mode="json", exclude={"text", "bitext"}),
+            "settings": settings.in_keys(),
             "rows": self.study.train_rows_of(MASKED_LM, "intermediate"),
             "training": {**training.model_dump(mode="json"), "selection": "last"},
             "encoding": self.study.encoding_of(MASKED_LM, "intermediate", Encoding()).model_dump(mode="json"),
