@@ -25,7 +25,7 @@ from xstilts.report.grid import Grid
 from xstilts.report.languages import language_tables
 from xstilts.report.masked_lm import masked_lm_notes
 from xstilts.report.results import guesses, main_rows, result_rows
-from xstilts.report.retrieval_layers import layer_grids, layers_json, layers_of
+from xstilts.report.retrieval_steps import study_grids, study_rows
 from xstilts.report.sources import translated_notes
 from xstilts.report.table import Table, zero_shot_table
 from xstilts.study import ModelChoice, Study, load_study
@@ -307,17 +307,15 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
 
 
 def layer_tables(store: Store, study: str | None = None) -> list[Grid]:
-    """Retrieval by layer, as tables: the curves at each study's own pooling."""
-    found = [
-        (of["study"], layers_of(result_rows(store, name), of["study"])) for name, of in _studies(store, study).items()
-    ]
-    return [grid for declared, layers in found for grid in layer_grids(layers, declared["retrieval"]["pooling"])]
+    """Retrieval by layer, as tables: each arm's readings and curves, also at the checkpoints it kept."""
+    return [grid for name, of in _studies(store, study).items() for grid in study_grids(store, name, of)]
 
 
 def layer_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
-    """Retrieval by layer, one row a number: the readings of each arm, then all layers and poolings."""
-    found = {name: layers_of(result_rows(store, name), of["study"]) for name, of in _studies(store, study).items()}
-    return [{"study": name, **row} for name, layers in found.items() for row in layers_json(layers)]
+    """Retrieval by layer, one row a number: the readings of each arm and checkpoint, then all layers and poolings."""
+    return [
+        {"study": name, **row} for name, of in _studies(store, study).items() for row in study_rows(store, name, of)
+    ]
 
 
 def _declares_distances(study: Mapping[str, Any]) -> bool:

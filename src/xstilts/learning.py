@@ -34,6 +34,7 @@ from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
 from xstilts.training import Checkpoints, Course, MixtureCourse, TaskCourse, TrainingSummary
 from xstilts.training import train as run_training
+from xstilts.training.kept import Kept, kept_folder
 from xstilts.training.masked_lm import MaskedLMCourse, Texts, masked_lm_course
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
 from xstilts.training.pretrain import pretrain
@@ -256,7 +257,9 @@ def _mean_dev_score(parts: Mapping[str, _Part | _Text], model: Model, resources:
 
 
 def start_folder(spec: Mapping[str, Any], parents: Mapping[str, Path], resources: Resources) -> Path:
-    """The folder of the model that a node starts from: its parent's, or a base model."""
+    """The folder of the model that a node starts from: its parent's, one that its parent kept on the way, or a base model."""
+    if "checkpoint" in spec:
+        return kept_folder(parents["model"], spec["checkpoint"])
     return parents["model"] / "model" if "model" in parents else base_model(spec["model"], resources)
 
 
@@ -292,16 +295,23 @@ def _learn(
     only: AbstractContextManager[None] = nullcontext()
     if features is not None:
         only = trained_rows(model.encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
+    checkpoints, kept = _checkpoints(node, out, resources), Kept.of(node, course.total, out)
+    if kept is not None:
+        kept.make_ready(checkpoints)
     with only:
-        return run_training(
+        summary = run_training(
             model,
             course,
             micro_batch_tokens=resources.micro_batch_tokens,
             dev=dev,
             progress=progress,
             log=out / "training.jsonl",
-            checkpoints=_checkpoints(node, out, resources),
+            checkpoints=checkpoints,
+            kept=kept,
         )
+    if kept is not None:
+        kept.deliver(out)
+    return summary
 
 
 def _of_training(model: Model, summary: TrainingSummary) -> Counts:

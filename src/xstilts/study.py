@@ -152,12 +152,14 @@ class RetrievalChoice(Frozen):
     """Which poolings are swept, which one the layer rule uses, and where the layer comes from.
 
     ``layer_from``: ``bucc_dev`` takes the best mean F1 over the BUCC dev pairs of the data folder (else the fixed layer);
-    ``fixed`` takes round(14/24 of the layers) and mines nothing for it.
+    ``fixed`` takes round(14/24 of the layers) and mines nothing for it. ``checkpoints``: so many encoders, evenly spaced on
+    the way, are kept of every intermediate training and swept like the arm's own.
     """
 
     poolings: tuple[Pooling, ...] = ("mean", "first")
     pooling: Pooling = "mean"
     layer_from: Literal["bucc_dev", "fixed"] = "bucc_dev"
+    checkpoints: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _swept(self) -> RetrievalChoice:

@@ -15,7 +15,7 @@ from xstilts.batching.batch import Batch
 from xstilts.hyperparameters import Training
 from xstilts.models.encoder import Encoder
 from xstilts.models.loading import load_encoder
-from xstilts.models.trained_rows import trained_rows
+from xstilts.models.trained_rows import trained_rows, whole_rows
 from xstilts.training.optimizer import adamw, learning_rate
 
 SETTINGS = Training(learning_rate=1e-2, weight_decay=0.3, warmup=0.1)
@@ -93,3 +93,21 @@ def test_a_training_text_that_was_not_announced_is_refused_and_the_matrix_comes_
         encoder(make_batch((7, 3)))
     assert encoder.transformer.get_input_embeddings() is whole
     assert torch.equal(whole.weight, before)
+
+
+def test_the_whole_matrix_can_be_read_on_the_way_and_training_goes_on() -> None:
+    encoder = load_encoder(tiny(PACKED[0])).train()
+    with trained_rows(encoder, ids()[:5]):
+        rows = encoder.transformer.get_input_embeddings()
+        with torch.no_grad():
+            rows.weight.mul_(0.5)  # as weight decay leaves them, the row of ones too
+        with whole_rows(encoder):
+            read = {name: weight.detach().clone() for name, weight in encoder.state_dict().items()}
+        assert encoder.transformer.get_input_embeddings() is rows
+        with whole_rows(encoder):
+            assert all(torch.equal(weight, read[name]) for name, weight in encoder.state_dict().items())
+    left = encoder.state_dict()
+    assert list(left) == list(read)
+    assert all(torch.equal(weight, read[name]) for name, weight in left.items())
+    with whole_rows(encoder):
+        assert encoder.state_dict().keys() == left.keys()

@@ -98,7 +98,10 @@ def results(
         bool | None, typer.Option("--by-language/--no-by-language", help="Tables by language, too.")
     ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Retrieval instead: by the rule, at the fixed and at the best layer.")
+        bool,
+        typer.Option(
+            "--layers", help="Retrieval instead: by the rule, at the fixed and at the best layer; at checkpoints too."
+        ),
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
     json_to: JsonTo = None,

@@ -63,7 +63,17 @@ class TrainedRows(nn.Module):
     @torch.no_grad()
     def give_back(self) -> None:
         """Put the rows where they came from, and let the others decay as far as they would have."""
-        weight = self._whole[0].weight
+        self._put_into(self._whole[0].weight)
+
+    @torch.no_grad()
+    def as_whole(self) -> nn.Embedding:
+        """A copy of the whole matrix as ``give_back`` would leave it now."""
+        weight = self._whole[0].weight.clone()
+        self._put_into(weight)
+        rows, size = weight.shape
+        return nn.Embedding(rows, size, self._whole[0].padding_idx, _weight=weight)
+
+    def _put_into(self, weight: Tensor) -> None:
         if self.decay != 1:
             weight *= self.decay
         weight[self._ids] = self.weight[:-1]
@@ -81,3 +91,17 @@ def trained_rows(encoder: Encoder, ids: NDArray[np.integer[Any]]) -> Iterator[No
     finally:
         rows.give_back()
         encoder.transformer.set_input_embeddings(whole.train(rows.training))
+
+
+@contextmanager
+def whole_rows(encoder: Encoder) -> Iterator[None]:
+    """Within, the encoder has its whole embedding matrix, also while only some rows are trained: a copy, to be read only."""
+    rows = encoder.transformer.get_input_embeddings()
+    if not isinstance(rows, TrainedRows):
+        yield
+        return
+    encoder.transformer.set_input_embeddings(rows.as_whole())
+    try:
+        yield
+    finally:
+        encoder.transformer.set_input_embeddings(rows)

@@ -23,6 +23,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Checkpoint(Cell):
+    """The same of an encoder that was kept on the way through the arm's intermediate training: the ``number``-th, from 1."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Measured:
     """One measurement of a study on one target, and the node that makes it."""
 
@@ -45,12 +52,14 @@ class Plan:
     left_out: tuple[dict[str, str], ...] = ()
     hub: dict[str, Any] = field(default_factory=dict)
     measured: tuple[Measured, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()  # in no table, only beside the arms' retrieval by layer
     translated: dict[str, str] = field(default_factory=dict)  # task.split.language -> how a machine translated its rows
 
     @property
     def wanted(self) -> set[str]:
         """Keys of the nodes whose output people read: scores and measurements."""
-        return {cell.key for cell in self.cells} | {each.key for each in self.measured}
+        scored = (*self.cells, *self.checkpoints)
+        return {cell.key for cell in scored} | {each.key for each in self.measured}
 
     def payload(self) -> dict[str, Any]:
         """What the store records of a study: enough to show its table without the study file."""
@@ -58,6 +67,7 @@ class Plan:
             "study": self.study.model_dump(mode="json"),
             "nodes": [n.as_json() for n in self.graph],
             "cells": [asdict(c) for c in self.cells],
+            "checkpoints": [asdict(c) for c in self.checkpoints],
             "measurements": [asdict(m) for m in self.measured],
             "precision": self.precision,
             "left_out": list(self.left_out),

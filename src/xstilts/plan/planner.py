@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ from xstilts.graph.node import Graph, Node
 from xstilts.hyperparameters import MASKED_LM, MASKED_LM_TRAINING, Encoding, MaskedLM, Mixture, Pretraining, Training
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
+from xstilts.plan.checkpoints import checkpoints_of, kept_spec
+from xstilts.plan.checks import check_repeats
 from xstilts.plan.measured import Answering, Place, measurement_spec
-from xstilts.plan.plan import Cell, Measured, Plan
+from xstilts.plan.plan import Cell, Checkpoint, Measured, Plan
 from xstilts.study import Arm, Study
 from xstilts.study_files import StudyFiles
 from xstilts.task_types import Retrieval
@@ -76,6 +77,7 @@ class _Planner:
     device: Mapping[str, Any] | None
     nodes: dict[str, Node] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     answering: dict[Place, Answering] = field(default_factory=dict)
 
     def plan(self, models: list[ModelSource]) -> Plan:
@@ -92,7 +94,7 @@ class _Planner:
         left_out = tuple(self.files.left_out.values())
         how = self.files.translated
         of = (self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out)
-        return Plan(*of, measured=measured, translated=how)
+        return Plan(*of, measured=measured, checkpoints=tuple(self.checkpoints), translated=how)
 
     def _pruned(self, name: str, start: _Start, layers: tuple[int, ...]) -> _Start:
         """The model with only some of its layers: one node, shared by all arms and seeds."""
@@ -145,6 +147,9 @@ class _Planner:
                 self._trained_target(target, start, {**labels, "seed": seed}, seed)
         if retrieved := [t for t in targets if t.trains_on is None]:
             self._retrieved_targets(retrieved, start, labels, seed)
+            for number in range(1, checkpoints_of(self.study) + 1) if choice.learned else ():
+                kept = _Start({"checkpoint": number}, start.parents, start.num_layers)
+                self._retrieved_targets(retrieved, kept, {**labels, "checkpoint": number}, seed)
 
     def _trained_target(self, target: Task, start: _Start, labels: dict[str, Any], seed: int) -> None:
         tuned = self._train(target, "target", start, labels)
@@ -168,6 +173,8 @@ class _Planner:
                 spec = {**start.spec, **self._evaluation(target, split), **every}
                 roles = dict(start.parents)
                 if target.type == Retrieval("mined") and split == "test":
+                    if "checkpoint" in labels:
+                        continue  # mined at one layer only: no curve, and the most expensive part of all
                     spec |= {"layers": "calibrated", "poolings": "calibrated"}
                     roles["calibration"] = calibration.key
                 node = self._add("retrieve", spec, roles, {**labels, "task": target.name, "split": split})
@@ -178,7 +185,7 @@ class _Planner:
 
     def _answers(self, target: Task, labels: dict[str, Any], found: Answering, seed: int) -> None:
         """Measurements are of the first seed: other seeds have other weights in the same graph."""
-        if seed == self.study.seeds[0]:
+        if seed == self.study.seeds[0] and "checkpoint" not in labels:
             self.answering[labels["model"], labels["arm"], target.name] = found
 
     def _measured(self) -> Iterator[Measured]:
@@ -227,6 +234,7 @@ class _Planner:
         source = self.study.source_of(labels["arm"], role)
         learned = self._learned(task, role, source)
         spec = {**start.spec, **learned, "source": source, **self._trained(labels["seed"])}
+        spec |= kept_spec(self.study, learned["training"]) if role == "intermediate" else {}
         if spec["training"]["selection"] == "dev":
             spec["dev"] = {"task": task.name, **self.files.dev(task, source)}
         return self._add("train", spec, start.parents, {**labels, "task": task.name, "role": role})
@@ -241,7 +249,7 @@ class _Planner:
         source = self.study.source_of(labels["arm"], "intermediate")
         parts = {name: self._learned(load(name), "intermediate", source) for name in choice.tasks}
         if not choice.mixture.repeat:
-            self._check_repeats(parts, str(labels["arm"]))
+            check_repeats(parts, str(labels["arm"]))
         if whole.selection == "dev":
             for name, part in parts.items():
                 part["dev"] = {"task": name, **self.files.dev(load(name), source)}
@@ -253,6 +261,7 @@ class _Planner:
             "training": whole.model_dump(mode="json"),
             "source": source,
             **self._trained(labels["seed"]),
+            **kept_spec(self.study, whole.model_dump()),
         }
         shown = {**labels, "task": "+".join(parts), "role": "intermediate"}
         return self._add("mix", spec, start.parents, shown)
@@ -285,23 +294,15 @@ class _Planner:
     def _trained(self, seed: int) -> dict[str, Any]:
         return {"precision": self.precision, "seed": seed, "tokenizers": _tokenizers()}
 
-    @staticmethod
-    def _check_repeats(parts: Mapping[str, Mapping[str, Any]], arm: str) -> None:
-        """MNLI is a part of ANLI+: nobody should learn its rows twice without meaning to."""
-        for one, other in combinations(parts, 2):
-            both = _digests(parts[one]) & _digests(parts[other])
-            if both:
-                raise StudyError(
-                    f"{one} and {other} have {len(both)} training file{'s' * (len(both) > 1)} in common",
-                    where=f"arms.{arm}.intermediate",
-                    hint="leave one of them out, or mean it: mixture: {repeat: true}",
-                )
-
     def _score(self, target: Task, split: str, parents: dict[str, str], labels: dict[str, Any], seed: int) -> None:
         cut = self.study.limits.evaluation_rows if target.trains_on is not None else None
         spec = {"task": target.name, "split": split, "languages": self.files.gold(target.name, split), "rows": cut}
         node = self._add("score", spec, parents, {**labels, "task": target.name, "split": split})
-        self.cells.append(Cell(labels["model"], labels["arm"], target.name, split, seed, node.key))
+        place = (labels["model"], labels["arm"], target.name, split, seed, node.key)
+        if "checkpoint" in labels:
+            self.checkpoints.append(Checkpoint(*place, labels["checkpoint"]))
+        else:
+            self.cells.append(Cell(*place))
 
     def _evaluation(self, target: Task, split: str, languages: tuple[str, ...] | None = None) -> dict[str, Any]:
         encoding = self.study.encoding_of(target.name, "target", target.encoding)
@@ -326,10 +327,6 @@ class _Planner:
             spec = {**spec, "task_files": outside}
         node = Node(kind, spec, dict(parents), labels)
         return self.nodes.setdefault(node.key, node)
-
-
-def _digests(part: Mapping[str, Any]) -> set[str]:
-    return {file["sha256"] for file in part["files"]}
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xstilts.errors import MissingNameError
@@ -56,8 +56,19 @@ def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
 def main_rows(store: Store, study: str) -> list[dict[str, Any]]:
     """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule."""
     other = ("curve", "fixed_layer", "best_on_dev", "best_on_test")
-    marked = _marked_rows(store, store.studies()[study])
+    payload = store.studies()[study]
+    marked = _marked_rows(store, payload, payload["cells"])
     return [row for row, main in marked if main and row["selection"] not in other]
+
+
+def checkpoint_rows(store: Store, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the encoders that the study's intermediate trainings kept on the way; ``checkpoint`` is their number.
+
+    They are no places of the table: ``result_rows`` and ``main_rows`` do not have them.
+    """
+    cells = payload.get("checkpoints", [])
+    numbers = {cell["key"]: cell["number"] for cell in cells}
+    return [row | {"checkpoint": numbers[row["key"]]} for row, _ in _marked_rows(store, payload, cells)]
 
 
 def guesses(store: Store, study: str) -> dict[tuple[str, str], dict[str, float]]:
@@ -71,15 +82,17 @@ def guesses(store: Store, study: str) -> dict[tuple[str, str], dict[str, float]]
 
 
 def _study_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for row, _ in _marked_rows(store, payload):
+    for row, _ in _marked_rows(store, payload, payload["cells"]):
         yield row
 
 
-def _marked_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+def _marked_rows(
+    store: Store, payload: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[dict[str, Any], bool]]:
     nodes = {record["key"]: Node.from_json(record) for record in payload["nodes"]}
-    unfinished = [c["key"] for c in payload["cells"] if not store.has(c["key"])]
+    unfinished = [c["key"] for c in cells if not store.has(c["key"])]
     states = status(Graph(payload["study"]["name"], tuple(nodes.values())), store) if unfinished else {}
-    for cell in payload["cells"]:
+    for cell in cells:
         common = {
             "model": cell["model"],
             "arm": cell["arm"],

@@ -140,6 +140,13 @@ class Checkpoints:
                     shutil.rmtree(folder)
         return resumption
 
+    def drop_from(self, step: int) -> None:
+        """Remove the checkpoints of ``step`` and later: what was made beside them is not there."""
+        if later := [path for path in self._all() if int(path.name.removeprefix("step-")) >= step]:
+            with self.held():
+                for path in later:
+                    shutil.rmtree(path)
+
     def _all(self) -> list[Path]:
         """The newest first."""
         return sorted(self.folder.glob("step-*"), reverse=True)
@@ -174,7 +181,7 @@ class Checkpoints:
             raise Damaged(RECORD) from error
         if (record["format"], record["of"]) != (FORMAT, self.of):
             raise Damaged(f"{RECORD} (of another training or version)")
-        names = [name for name, promised in record["files"].items() if not _is_whole(folder / name, promised)]
+        names = [name for name, promised in record["files"].items() if not is_whole(folder / name, promised)]
         if names:
             raise Damaged(*names)
         verified: dict[str, Any] = record
@@ -241,7 +248,8 @@ def _own_memory(tensors: Tensors) -> Tensors:
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def _is_whole(path: Path, promised: Mapping[str, Any]) -> bool:
+def is_whole(path: Path, promised: Mapping[str, Any]) -> bool:
+    """Whether a file has the ``bytes`` and the ``sha256`` that ``settle`` found when it was written."""
     try:
         return (path.stat().st_size, digest_file(path)) == (promised["bytes"], promised["sha256"])
     except OSError:

@@ -26,6 +26,7 @@ from xstilts.models.model import Model
 from xstilts.task_types.base import IntArray
 from xstilts.training.checkpoint import Checkpoints, conditions
 from xstilts.training.course import Course
+from xstilts.training.kept import Kept
 from xstilts.training.optimizer import adamw, learning_rate
 from xstilts.training.state import Evaluation, Resumption, TrainingState
 
@@ -70,6 +71,7 @@ def train(
     progress: Progress,
     log: Path,
     checkpoints: Checkpoints | None = None,
+    kept: Kept | None = None,
 ) -> TrainingSummary:
     """Train ``model`` in place and leave it in evaluation mode with the selected weights.
 
@@ -84,6 +86,7 @@ def train(
         log: JSON lines, overwritten: one for each step, one for each evaluation. A resumed training's is that of one that
             was never stopped, but for times.
         checkpoints: where to go on from and to save; ``None`` for a training that starts and ends here.
+        kept: the encoders to keep on the way, if any; ``model`` is a ``Model`` then.
 
     Raises:
         TrainingError: dev selection without ``dev``, or a loss, gradient or dev score that is not a number. The message
@@ -111,6 +114,9 @@ def train(
             if dev is not None and settings.selection == "dev" and course.evaluates_after(state.step):
                 record = _evaluate(model, dev, state)
                 _write(lines, {**record, "seconds": clock.read()})
+            if kept is not None and state.step in kept.steps:
+                with clock.stopped():
+                    kept.write(model, state.step)
             if checkpoints is not None and clock.running >= checkpoints.every_seconds and not _is_over(state, course):
                 with clock.stopped():
                     checkpoints.save(model, state, log, circumstances)
