@@ -55,7 +55,7 @@ def test_every_place_of_the_table_is_filled() -> None:
 
 def test_rows_have_exactly_the_documented_fields() -> None:
     _, rows = full_run()
-    text = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "tables.md").read_text(encoding="utf-8")
     table = text[text.index("| field |") : text.index("**status**")]
     fields = "".join(line.split("|")[1] for line in table.splitlines()[2:] if "|" in line)
     documented = re.findall(r"`(\w+)`", fields)

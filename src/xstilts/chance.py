@@ -11,6 +11,9 @@ from typing import Any
 from xstilts.metrics import xtreme
 from xstilts.tasks.task import Task
 
+LEAST_ROWS = 20
+"""Sets of fewer rows are never judged: there guessing and knowing look alike."""
+
 
 def chance(task: Task, examples: Sequence[Any], language: str) -> float:
     """What the main score gives to guesses, 0..100: the better of one constant answer and of drawn ones.
@@ -41,7 +44,12 @@ def chance(task: Task, examples: Sequence[Any], language: str) -> float:
 
 
 def verdict(
-    task: Task, golds: Sequence[Any], answers: Sequence[Any] | None, scores: Mapping[str, float], *, least: int = 20
+    task: Task,
+    golds: Sequence[Any],
+    answers: Sequence[Any] | None,
+    scores: Mapping[str, float],
+    *,
+    least: int = LEAST_ROWS,
 ) -> str:
     """``ok``, ``chance`` or ``collapsed``. Sets of fewer than ``least`` rows are never judged.
 

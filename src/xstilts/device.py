@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,9 @@ def _gpu_name(device: str) -> str:
             hint="a measurement is of one device, so its name is needed before anything is computed",
         ) from error
     return asked.stdout.strip()
+
+
+def worker_threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:
+    """CPU threads of one worker, and of all of them together; ``threads`` of one, or the cores shared evenly."""
+    share = threads or max(1, cores() // len(devices))
+    return share, max(share, min(share * len(devices), cores()))

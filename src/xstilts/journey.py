@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xstilts import tasks
-from xstilts.device import cores, fingerprint
+from xstilts.device import fingerprint, worker_threads
 from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
 from xstilts.graph.node import Graph, Node, Resources
 from xstilts.graph.status import status
@@ -21,10 +21,12 @@ from xstilts.model_source import find_model
 from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
 from xstilts.plan import Plan, make_plan
+from xstilts.plan.retries import retries_declared, run_with_retries, with_retries
 from xstilts.report.grid import Grid
 from xstilts.report.languages import language_tables
 from xstilts.report.masked_lm import masked_lm_notes
 from xstilts.report.results import guesses, main_rows, result_rows
+from xstilts.report.retries import retry_notes
 from xstilts.report.retrieval_steps import study_grids, study_rows
 from xstilts.report.sources import translated_notes
 from xstilts.report.table import Table, zero_shot_table
@@ -103,7 +105,9 @@ def plan_study(
     (precision,) = resolved
     measured_on = None
     if study.measurements:
-        found = [fingerprint(device, _threads(devices, threads)[1], precision) for device in dict.fromkeys(devices)]
+        found = [
+            fingerprint(device, worker_threads(devices, threads)[1], precision) for device in dict.fromkeys(devices)
+        ]
         if any(other != found[0] for other in found):
             raise StudyError(
                 f"{' and '.join(of['name'] for of in found)} are not one device, and a measurement is of one",
@@ -112,7 +116,7 @@ def plan_study(
             )
         measured_on = found[0]
     planned = make_plan(study, folder, models, precision=precision, digest=store.digests.digest, device=measured_on)
-    return replace(planned, hub=ledger.origins(fetched, planned.files, study.models, models))
+    return with_retries(replace(planned, hub=ledger.origins(fetched, planned.files, study.models, models)), store)
 
 
 def _make_pocket_world(data: Path) -> None:
@@ -197,7 +201,7 @@ def resources(
     task_files: Sequence[Path] = (),
 ) -> list[Resources]:
     """One slot a device; the CPU's cores are shared evenly."""
-    share, every = _threads(devices, threads)
+    share, every = worker_threads(devices, threads)
     paths = tuple(str(p.resolve()) for p in task_files)
     return [
         Resources(planned.files, planned.models, device, share, every, micro_batch_tokens, task_files=paths)
@@ -205,18 +209,16 @@ def resources(
     ]
 
 
-def _threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:
-    """CPU threads of one worker, and of all of them together."""
-    share = threads or max(1, cores() // len(devices))
-    return share, max(share, min(share * len(devices), cores()))
-
-
-def run_study(planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]) -> Summary:
-    """Record the study in the store and compute what its table still lacks."""
+def run_study(
+    planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]
+) -> tuple[Plan, Summary]:
+    """Record the study and compute what its table lacks; the plan with all that was begun anew, and how it ended."""
     from xstilts.graph.run import run  # of all that is here, only this needs workers
 
-    store.save_study(planned.study.name, planned.payload())
-    return run(planned.graph, store, slots, worker_command=WORKER, listen=listen, wanted=planned.wanted)
+    def compute(graph: Graph, wanted: set[str]) -> Summary:
+        return run(graph, store, slots, worker_command=WORKER, listen=listen, wanted=wanted)
+
+    return run_with_retries(planned, store, compute)
 
 
 def run_summary(planned: Plan, summary: Summary) -> dict[str, Any]:
@@ -247,6 +249,7 @@ def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
         "kinds": {kind: dict(counts) for kind, counts in kinds.items()},
         "cells": len(planned.cells),
         "measurements": len(planned.measured),
+        "retries": retries_declared(planned),
         "precision": planned.precision,
         "input_files": len(planned.files),
         "languages": _languages(planned.graph),
@@ -299,8 +302,9 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
                 if any(r["model"] == model and r["split"] == split for r in scored):
                     table = zero_shot_table(scored, payload["study"], model, split, declared, guessed)
                     from_hub = ledger.notes(payload.get("hub", {}), model)
-                    learned = masked_lm_notes(store, payload, model)
-                    found.append(replace(table, notes=(*table.notes, *translated_notes(payload), *learned, *from_hub)))
+                    learned, again = masked_lm_notes(store, payload, model), retry_notes(payload, scored, model)
+                    noted = (*table.notes, *again, *translated_notes(payload), *learned, *from_hub)
+                    found.append(replace(table, notes=noted))
                     if by_language or (by_language is None and _declares_distances(payload["study"])):
                         found += language_tables(scored, payload["study"], model, split, declared, guessed)
     return found

@@ -177,6 +177,16 @@ class Comparison(Frozen):
     against: str | None = Declared.against
 
 
+class Retries(Frozen):
+    """What is begun anew, and how often at most.
+
+    ``collapsed``: a fine-tuning whose dev score in the language it learned is no better than chance, or whose model gives one
+    constant answer there. It gets another seed and is another node (see ``xstilts.plan.retries``).
+    """
+
+    collapsed: int = Field(0, ge=0)
+
+
 class Study(Frozen):
     """Everything a study is.
 
@@ -198,6 +208,7 @@ class Study(Frozen):
     precision: Precision = "auto"
     data: Data = Data()
     limits: Limits = Limits()
+    retries: Retries = Retries()
     training: dict[str, dict[str, Any]] = Field(default_factory=dict)
     encoding: dict[str, dict[str, Any]] = Field(default_factory=dict)
     retrieval: RetrievalChoice = RetrievalChoice()
@@ -305,6 +316,7 @@ def _fields_at(path: list[str]) -> list[str]:
         "own_languages": OwnLanguage,
         "data": Data,
         "limits": Limits,
+        "retries": Retries,
         "retrieval": RetrievalChoice,
         "measurements": Measurement,
         "comparison": Comparison,

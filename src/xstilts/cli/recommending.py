@@ -74,6 +74,6 @@ def _run_probe(
         planned = journey.plan_study(file, data, opened, (), devices)
         slots = journey.resources(planned, devices)
         with Display(err, len(planned.graph.nodes)) as display:
-            ended = journey.run_study(planned, opened, slots, display)
+            _, ended = journey.run_study(planned, opened, slots, display)
     if not ended.complete:
         raise typer.Exit(1)

@@ -52,7 +52,7 @@ def run(
         planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
         with Display(err, len(planned.graph.nodes)) as display:
-            ended = journey.run_study(planned, opened, slots, display)
+            planned, ended = journey.run_study(planned, opened, slots, display)
         tables = journey.tables(opened, planned.study.name)
     if json_to is None:
         show.show_tables(tables, out)

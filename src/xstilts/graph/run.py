@@ -75,6 +75,18 @@ class Summary:
         """Whether everything asked for is finished."""
         return not (self.failed or self.blocked or self.left)
 
+    def then(self, later: Summary) -> Summary:
+        """This run and one after it, which wanted other nodes, as one."""
+        return Summary(
+            self.found + later.found,
+            self.done | later.done,
+            self.elsewhere | later.elsewhere,
+            self.failed | later.failed,
+            self.blocked | later.blocked,
+            (*self.left, *later.left),
+            self.seconds + later.seconds,
+        )
+
 
 def run(
     graph: Graph,

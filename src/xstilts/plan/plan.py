@@ -12,7 +12,7 @@ from xstilts.tasks import load
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of the result table and the score node that fills it."""
+    """One place of the result table and the score node that fills it; ``retry`` counts how often its model was begun anew."""
 
     model: str
     arm: str
@@ -20,6 +20,7 @@ class Cell:
     split: str
     seed: int
     key: str
+    retry: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Plan:
     measured: tuple[Measured, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()  # in no table, only beside the arms' retrieval by layer
     translated: dict[str, str] = field(default_factory=dict)  # task.split.language -> how a machine translated its rows
+    unjudged: tuple[str, ...] = ()  # targets of which a collapse cannot be told, and why; where retries are declared
 
     @property
     def wanted(self) -> set[str]:
@@ -73,6 +75,7 @@ class Plan:
             "left_out": list(self.left_out),
             "hub": self.hub,
             "translated": self.translated,
+            "unjudged": list(self.unjudged),
             "targets": {
                 t.name: {"group": t.group, "languages": list(t.languages)} for t in map(load, self.study.targets)
             },

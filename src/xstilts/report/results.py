@@ -19,6 +19,7 @@ FIELDS = (
     "language",
     "split",
     "seed",
+    "retry",
     "metric",
     "value",
     "count",
@@ -93,13 +94,15 @@ def _marked_rows(
     unfinished = [c["key"] for c in cells if not store.has(c["key"])]
     states = status(Graph(payload["study"]["name"], tuple(nodes.values())), store) if unfinished else {}
     for cell in cells:
+        retrieved = _retrieved(payload, cell["target"])
         common = {
             "model": cell["model"],
             "arm": cell["arm"],
             "target": cell["target"],
             "split": cell["split"],
             "seed": cell["seed"],
-            "source": source_of(payload["study"], cell["arm"], retrieved=_retrieved(payload, cell["target"])),
+            "retry": None if retrieved else cell.get("retry", 0),
+            "source": source_of(payload["study"], cell["arm"], retrieved=retrieved),
             "variant": None,
             "key": cell["key"],
         }

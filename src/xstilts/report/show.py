@@ -52,6 +52,22 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
         out.print(f"  of {escape(each)}", soft_wrap=True)
     for note in summary["hub"]:
         out.print(f"  {escape(note)}")
+    if summary["retries"]["collapsed"]:
+        _show_retries(summary["retries"], out)
+
+
+def _show_retries(declared: Mapping[str, Any], out: Console) -> None:
+    """What of a plan may still grow, and what of it has."""
+    most = declared["collapsed"]
+    out.print(
+        f"\nRetries: a fine-tuning that collapses is begun anew with another seed, at most {most} time{'s' * (most > 1)}. "
+        f"Begun anew so far: {len(declared['begun'])}.",
+        soft_wrap=True,
+    )
+    for title in declared["begun"]:
+        out.print(f"  {escape(title)}", soft_wrap=True)
+    if declared["unjudged"]:
+        out.print(f"  A collapse cannot be told for {escape(', '.join(declared['unjudged']))}.", soft_wrap=True)
 
 
 def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = False) -> None:
