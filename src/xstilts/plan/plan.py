@@ -27,7 +27,7 @@ class Cell:
 class Checkpoint(Cell):
     """The same of an encoder that was kept on the way through the arm's intermediate training: the ``number``-th, from 1."""
 
-    number: int
+    number: int = 0
 
 
 @dataclass(frozen=True)

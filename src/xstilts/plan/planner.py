@@ -300,7 +300,7 @@ class _Planner:
         node = self._add("score", spec, parents, {**labels, "task": target.name, "split": split})
         place = (labels["model"], labels["arm"], target.name, split, seed, node.key)
         if "checkpoint" in labels:
-            self.checkpoints.append(Checkpoint(*place, labels["checkpoint"]))
+            self.checkpoints.append(Checkpoint(*place, number=labels["checkpoint"]))
         else:
             self.cells.append(Cell(*place))
 
