@@ -70,14 +70,14 @@ def test_differences_stand_in_the_order_of_their_known_size() -> None:
     study = replace(study, rows=rows)
     one = cell(compare([study], KNOWN), "none", "xnli", "REM")
     found = {d.setting: d for d in one.differences}
-    assert settings_of(one)[:2] == ["model", "evaluation_rows"]  # 13.8 points, then the standard error of 80 rows
-    assert found["model"].points == 13.8
+    assert settings_of(one)[:2] == ["evaluation_rows", "model"]  # the standard error of 80 rows; the model has no size
+    assert (found["model"].ours, found["model"].points) == ("m", None)
     assert found["evaluation_rows"].points == pytest.approx(5.59, abs=0.01)
     assert (found["languages"].ours, found["languages"].theirs) == ("2 of 15", "15 of 15")
     assert (found["learning_rate"].ours, found["learning_rate"].theirs) == ("0.0001", "2e-05 or 3e-05")
     assert (found["train_rows"].ours, found["train_rows"].points) == ("4,000", None)
     sizes = [d.points for d in one.differences]
-    assert sizes.index(None) > 1
+    assert sizes.index(None) == 1
     assert all(points is None for points in sizes[sizes.index(None) :])
 
 
@@ -125,6 +125,79 @@ def test_a_known_model_is_compared_with_itself() -> None:
     found = compare([made_study({}, near(0), only=["xnli"], published="mt5-base")], KNOWN)
     assert {c.number.model for c in found.cells} == {"mt5-base"}
     assert found.models == {"made/m": "mt5-base"}
+
+
+def test_a_small_language_does_not_hide_that_large_ones_are_cut() -> None:
+    study = made_study({}, near(0), only=["tatoeba"])
+    whole = load("tatoeba").counts["test"]
+    for limit, cut in ((1000, []), (300, ["evaluation_rows"])):
+        rows = tuple({**r, "count": min(limit, whole[r["language"]])} for r in study.rows)  # jv has 205, whole with 300
+        one = cell(compare([replace(study, rows=rows)], KNOWN), "none", "tatoeba", "VEC")
+        assert [name for name in settings_of(one) if name == "evaluation_rows"] == cut
+    (rows_cut,) = [d for d in one.differences if d.setting == "evaluation_rows"]
+    assert rows_cut.ours == "300 in af; cut in 34 of 36 languages"
+    assert (rows_cut.theirs, rows_cut.mark) == ("1,000 in af", "read")
+
+
+def test_rows_that_nobody_counted_are_said_to_be_unknown() -> None:
+    one = cell(compare([made_study({}, near(0), only=["udpos"])], KNOWN), "none", "udpos", "REM")
+    (unknown,) = [d for d in one.differences if d.setting == "evaluation_rows"]
+    assert unknown.theirs == "published rows not known for 33 of 33 languages"
+    assert (unknown.mark, unknown.points) == ("", None)
+
+
+def test_averages_are_compared_where_all_nine_are_whole() -> None:
+    study = made_study({"mnli": ["mnli"]}, near(3))
+    found = compare([study], KNOWN)
+    change = cell(found, "mnli", "average", "SEED")
+    assert change.value == pytest.approx(3.0)
+    assert (change.number.value, change.seeds) == (7.5, 3)
+    base = cell(found, "none", "average", "VEC")
+    assert base.value == pytest.approx(BASE + 2)
+    assert base.number.value == 68.1
+    layer = next(d for d in base.differences if (d.setting, d.points is None) == ("layer", False))
+    assert layer.points == pytest.approx(26.3 / 9)
+    assert layer.why.startswith("in tatoeba")
+    assert base.differences[0] == layer
+    lacking: list[tuple[str, str, str | None]] = [
+        ("mnli", "tatoeba", None),
+        ("mnli", "panx", "yo"),
+        ("none", "xquad", "th"),
+    ]
+    for arm, target, language in lacking:
+        rows = [
+            r for r in study.rows if (r["arm"], r["target"]) != (arm, target) or language not in (None, r["language"])
+        ]
+        less = compare([replace(study, rows=tuple(rows))], KNOWN)
+        assert not [c for c in less.cells if (c.arm, c.number.target) == ("mnli", "average")]
+        assert bool([c for c in less.cells if (c.arm, c.number.target) == ("none", "average")]) == (arm == "mnli")
+
+
+def test_an_average_is_the_mean_of_the_main_scores() -> None:
+    study = made_study({}, near(0), seeds=(1,))
+    up = {"bucc2018": 9.0, "xquad": 18.0}  # exact match alone: half of it counts
+    rows = [
+        {
+            **r,
+            "value": r["value"] + (up.get(r["target"], 0.0) if r["metric"] == load(r["target"]).main_score[0] else 0.0),
+        }
+        for r in study.rows
+    ]
+    one = cell(compare([replace(study, rows=tuple(rows))], KNOWN), "none", "average", "VEC")
+    assert one.value == pytest.approx(BASE + 1 + (9 + 9) / 9)
+
+
+def test_languages_are_resolved_before_arms_are_called_english() -> None:
+    english = OwnArm(("mnli",), "en", "en")
+    study = made_study({"mnli": ["mnli"]}, near(1), only=["xnli", "tatoeba"], own_arms={"mnli": english})
+    assert ("mnli", "xnli") in {(c.arm, c.number.target) for c in compare([study], KNOWN).cells}
+    german = replace(study, source="de", arms={"none": OwnArm(()), "mnli": OwnArm(("mnli",))})
+    assert {(c.arm, c.number.target) for c in compare([german], KNOWN).cells} == {
+        ("none", "tatoeba")
+    }  # trained on nothing
+    mixed = replace(study, source="de", arms={"none": OwnArm(()), "mnli": english})
+    found = {(c.arm, c.number.target) for c in compare([mixed], KNOWN).cells}
+    assert found == {("none", "tatoeba"), ("mnli", "tatoeba")}  # no English baseline arm: no change on XNLI
 
 
 def test_translated_arms_are_not_the_english_ones() -> None:
@@ -221,14 +294,15 @@ def test_settings_come_from_the_nodes_of_a_store(tmp_path: Path) -> None:
     assert pawsx["learning_rate"] == "0.0001"
     assert pawsx["epochs"] == "7 steps at most"
     assert "weight_decay" not in pawsx  # 0 as theirs
-    assert pawsx["evaluation_rows"] == "24"
+    assert pawsx["evaluation_rows"] == "24 in de; cut in 7 of 7 languages"
     tatoeba = cell(found, "none", "tatoeba", "VEC")
     assert "max_length" not in settings_of(tatoeba)  # 512 as theirs
     assert "precision" in tatoeba.not_said
     mnli = cell(found, "mnli", "tatoeba", "P2020")
     assert mnli.value == 0.0
     assert "intermediate_learning_rate" not in settings_of(mnli)  # 1e-5 as recalled
-    assert "intermediate_epochs" in mnli.not_said
+    assert next(d for d in mnli.differences if d.setting == "intermediate_epochs").theirs == "2"  # as recalled
+    assert "intermediate_rows" in mnli.not_said
     with pytest.raises(MissingNameError):
         from_store(store, KNOWN, "t")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from made_results import Change, made_study
 from tiny_world import tiny_data
 from xstilts.errors import DataError, MissingNameError
+from xstilts.published.own import OwnModel, OwnStudy
 from xstilts.recommend.probe import probe_study
 from xstilts.recommend.ranking import as_json, rank, ranking_grids
 from xstilts.study import parse_study
@@ -40,6 +42,64 @@ def test_a_surer_basis_speaks_before_a_lesser_one() -> None:
     assert (found["mnli",].basis, found["mnli",].study) == ("this target", "mine")
     assert (found["qqp",].basis, found["qqp",].target) == ("related target", "udpos")
     assert found["qqp",].difference.mean > 0
+
+
+def test_a_related_targets_large_change_stands_below_a_small_one_of_this_target() -> None:
+    mine = made_study({"mnli": ["mnli"], "qqp": ["qqp"]}, gains(), name="mine", only=["tatoeba"])
+    other = made_study(
+        {"ccg": ["ccg"], "squad_v2": ["squad_v2"]}, lambda arm, t, s: 40.0, name="other", only=["bucc2018"]
+    )
+    best = rank([other, mine], "tatoeba").best
+    assert [s.basis for s in best] == ["this target"] * 2 + ["related target"] * 2
+    assert [s.tasks[0] for s in best][:2] == ["mnli", "qqp"]
+    assert best[-1].difference.mean == pytest.approx(40.0)
+
+
+def test_all_arms_of_a_study_are_looked_at_on_one_split() -> None:
+    study = made_study(ARMS, gains(), only=["panx"])
+    rows = tuple(r for r in study.rows if (r["arm"], r["split"]) != ("ccg", "dev"))
+    found = rank([replace(study, rows=rows)], "panx")
+    assert {(s.tasks[0], s.split) for s in found.seen} == {(arm, "dev") for arm in ("mnli", "squad_v2", "qqp")}
+    assert found.without_dev == ("made: ccg",)
+    assert "ccg" not in found.untried
+    assert any("Left out" in note and "ccg" in note for note in ranking_grids(found)[0].notes)
+
+
+def test_dev_stands_before_test_and_is_another_source() -> None:
+    study = made_study(ARMS, gains(), name="full", only=["panx"])
+    on_dev = replace(study, rows=tuple(r for r in study.rows if r["arm"] in ("none", "qqp", "ccg")))
+    on_test = replace(study, name="test only", rows=tuple(r for r in study.rows if r["split"] == "test"))
+    found = rank([on_test, on_dev], "panx")
+    assert [(s.tasks[0], s.split) for s in found.best] == [
+        ("ccg", "dev"),
+        ("qqp", "dev"),
+        ("mnli", "test"),
+        ("squad_v2", "test"),
+    ]
+    (agreement,) = rank([on_test, study], "panx").agreements
+    assert {agreement.of.rsplit(" ", 1)[1], agreement.truth.rsplit(" ", 1)[1]} == {"dev", "test"}
+
+
+def test_models_are_the_same_by_what_they_are_not_by_name() -> None:
+    def called(name: str, published: str | None, study: str) -> OwnStudy:
+        made = made_study({"mnli": ["mnli"]}, gains(), name=study, only=["xnli"])
+        rows = tuple({**r, "model": name} for r in made.rows)
+        return replace(made, rows=rows, models={name: OwnModel(name, published)})
+
+    one, other = called("m", "xlm-r-large", "one"), called("large", "xlm-r-large", "other")
+    assert {s.basis for s in rank([one, other], "xnli", "m").seen} == {"this target"}
+    assert not rank([one, other], "xnli", "m").by_name
+    stranger = called("m", "mbert", "stranger")
+    with pytest.raises(DataError, match="different models are called 'm'"):
+        rank([one, stranger], "xnli", "m")
+    found = rank([one, stranger], "xnli", "xlm-r-large")
+    assert {(s.study, s.basis) for s in found.seen} == {
+        ("one", "this target"),
+        ("stranger", "this target, other model"),
+    }
+    unknown = rank([called("m", None, "one")], "xnli", "m")
+    assert unknown.by_name
+    assert any("by its name alone" in note for note in ranking_grids(unknown)[0].notes)
 
 
 def test_another_model_is_a_lesser_basis_than_a_probe() -> None:

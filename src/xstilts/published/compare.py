@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xstilts.published import settings as ours_made
-from xstilts.published.numbers import PAPER_MODEL, Number, Published, Setting, arm_name
+from xstilts.published.numbers import AVERAGE, PAPER_MODEL, Number, Published, Setting, arm_name
 from xstilts.published.own import OwnStudy, Row, SeedScores, over_languages
-from xstilts.published.settings import ALL
-from xstilts.tasks import load
+from xstilts.published.settings import NO_DEV, most_cut, rows_texts, same, text
+from xstilts.tasks import load, targets
 
-ENGLISH = "en"
 MODEL_METRICS = ("accuracy",)
 """Metrics that are shares of rows, so that the number of rows bounds their standard error."""
+NINE = tuple(task.name for task in targets())
+ENGLISH = "en"
+"""The language of the rows behind every printed number."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Difference:
         ours, theirs: as text.
         points: by how much it is known to have moved a number of this target; ``None`` where nobody has said.
         why: where that was seen.
-        mark: of ``theirs``, and of the size where there is one.
+        mark: of ``theirs``; empty where theirs is not known.
     """
 
     setting: str
@@ -99,6 +99,8 @@ def compare(studies: Iterable[OwnStudy], published: Published) -> Compared:
             cells += found
             if not found:
                 without[study.name] = without.get(study.name, 0) + 1
+        for model, arm in dict.fromkeys((model, arm) for model, arm, _, _ in study.places()):
+            cells += _averages(study, published, str(reference[model]), model, arm)
     return Compared(tuple(cells), without, models)
 
 
@@ -106,11 +108,25 @@ def _printed(model: str | None, published: Published) -> bool:
     return any(number.model == model for number in published.numbers)
 
 
+def _called(study: OwnStudy, arm: str, target: str) -> str | None:
+    """What the papers call an arm of ours, by its tasks and the languages that its trainings before ``target`` had."""
+    tasks = study.arms[arm].tasks
+    if tasks is None:
+        return None
+    learned, tuned = study.languages_of(arm)
+    languages = {learned} if tasks else set()
+    if target == AVERAGE or load(target).trains_on is not None:
+        languages.add(tuned)
+    return arm_name(tasks) if languages <= {ENGLISH} else None
+
+
+def _baseline(study: OwnStudy, target: str) -> str | None:
+    return next((arm for arm in study.arms if _called(study, arm, target) == "none"), None)
+
+
 def _cells(study: OwnStudy, published: Published, reference: str, place: tuple[str, str, str, str]) -> Iterator[Cell]:
     model, arm, target, split = place
-    tasks = study.arms[arm].tasks
-    english = study.languages_of(arm) == (ENGLISH, ENGLISH)
-    called = arm_name(tasks) if tasks is not None and english else None
+    called = _called(study, arm, target)
     for number in published.numbers:
         if (number.model, number.arm, number.target) != (reference, called, target) or number.own_split != split:
             continue
@@ -122,7 +138,8 @@ def _cells(study: OwnStudy, published: Published, reference: str, place: tuple[s
                 values = _change(study, number, place, rows, fixed)
             if values:
                 used = [r for r in rows if only is None or r["language"] in only]
-                yield _cell(study, published, number, place, used, values)
+                differences, not_said = _settings(study, published, number, used, model, arm)
+                yield _cell(study, (model, arm), values, used, number, differences, not_said)
 
 
 def _change(
@@ -130,40 +147,117 @@ def _change(
 ) -> SeedScores:
     """Seed -> change over the baseline arm, over the languages and seeds that both have."""
     model, arm, target, split = place
-    if study.baseline is None or arm == study.baseline:
+    baseline = _baseline(study, target)
+    if baseline is None or arm == baseline:
         return {}
-    base_rows = study.main(model, study.baseline, target, split, fixed=fixed)
+    base_rows = study.main(model, baseline, target, split, fixed=fixed)
     shared = {r["language"] for r in rows} & {r["language"] for r in base_rows}
     values = over_languages(rows, number.metric, shared)
     base = over_languages(base_rows, number.metric, shared)
     return {seed: value - base[seed] for seed, value in values.items() if seed in base}
 
 
+def _averages(study: OwnStudy, published: Published, reference: str, model: str, arm: str) -> Iterator[Cell]:
+    """Printed means over the nine targets, where an arm of ours has all nine in all their languages."""
+    called = _called(study, arm, AVERAGE)
+    baseline = _baseline(study, AVERAGE)
+    for number in published.numbers:
+        if (number.model, number.arm, number.target) != (reference, called, AVERAGE):
+            continue
+        for fixed in (False, True):
+            rows = _whole(study, model, arm, number, fixed)
+            values = _mean_of_nine(rows)
+            if number.unit == "change":
+                base = {} if baseline is None else _mean_of_nine(_whole(study, model, baseline, number, fixed))
+                values = {seed: value - base[seed] for seed, value in values.items() if seed in base}
+            if values:
+                found = {}
+                for target, of in rows.items():
+                    alike = replace(number, target=target, metric=load(target).main_score[-1])
+                    found[target] = _settings(study, published, alike, of, model, arm)
+                not_said = {name for _, names in found.values() for name in names}
+                used = [row for of in rows.values() for row in of]
+                differences = _of_average({target: of for target, (of, _) in found.items()})
+                yield _cell(
+                    study,
+                    (model, arm),
+                    values,
+                    used,
+                    number,
+                    differences,
+                    tuple(name for name in ours_made.NAMES if name in not_said),
+                )
+
+
+def _whole(study: OwnStudy, model: str, arm: str, number: Number, fixed: bool) -> dict[str, list[Row]]:
+    """Target -> its rows, with ``fixed`` those of retrieval at the fixed layer; ``{}`` unless nothing is missing."""
+    found = {}
+    for target in NINE:
+        split = replace(number, target=target).own_split
+        rows = study.main(model, arm, target, split, fixed=fixed and load(target).trains_on is None)
+        wanted = set(load(target).languages) - (NO_DEV.get(target, frozenset()) if split == "dev" else frozenset())
+        if not {r["language"] for r in rows} >= wanted:
+            return {}
+        found[target] = rows
+    return found
+
+
+def _mean_of_nine(rows: Mapping[str, Sequence[Row]]) -> SeedScores:
+    """Seed -> mean over targets of their main scores; seeds that have all."""
+    scores = [over_languages(of, None) for of in rows.values()]
+    seeds = set.intersection(*map(set, scores)) if scores else set()
+    return {seed: statistics.fmean(of[seed] for of in scores) for seed in sorted(seeds)}
+
+
+def _of_average(found: Mapping[str, Sequence[Difference]]) -> tuple[Difference, ...]:
+    """The targets' differences as those of their mean: what moves one of nine targets moves it by a ninth."""
+    alike: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
+    for target, differences in found.items():
+        for d in differences:
+            alike.setdefault((d.setting, d.ours, d.theirs, d.mark), {})[target] = d.points
+    merged = []
+    for (setting, ours, theirs, mark), sizes in alike.items():
+        known = {target: points for target, points in sizes.items() if points is not None}
+        why = f"in {', '.join(sizes)}"
+        if known:
+            why += f"; a ninth of what is known for {', '.join(known)} [derived]"
+        points = sum(known.values()) / len(found) if known else None
+        merged.append(Difference(setting, ours, theirs, points, why, mark))
+    return _by_size(merged)
+
+
+def _by_size(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Largest first; those without a known size in the order of ``NAMES``."""
+    names = list(ours_made.NAMES)
+    return tuple(
+        sorted(differences, key=lambda d: (math.inf if d.points is None else -d.points, names.index(d.setting)))
+    )
+
+
 def _cell(
     study: OwnStudy,
-    published: Published,
-    number: Number,
-    place: tuple[str, str, str, str],
-    rows: Sequence[Row],
+    of: tuple[str, str],
     values: SeedScores,
+    rows: Sequence[Row],
+    number: Number,
+    differences: tuple[Difference, ...],
+    not_said: tuple[str, ...],
 ) -> Cell:
-    model, arm, _, _ = place
-    own = _own_settings(study, published, number, rows, model, arm)
-    counts = load(number.target).counts.get(number.own_split) or {}
-    cut = any(r["count"] < counts.get(r["language"], 0) for r in rows)
-    theirs = _their_settings(published, number, {r["language"] for r in rows}, cut)
-    found = [
-        difference
-        for name in ours_made.NAMES
-        if name in own and name in theirs
-        if (difference := _difference(published, number, name, own[name], theirs[name], rows)) is not None
-    ]
-    # Sorting is stable: those without a known size keep the order of NAMES.
-    found.sort(key=lambda d: -math.inf if d.points is None else d.points, reverse=True)
-    not_said = tuple(name for name in ours_made.NAMES if name in own and name not in theirs)
     selections = ", ".join(sorted({r["selection"] or "" for r in rows}))
     value = statistics.fmean(values.values())
-    return Cell(study.name, model, arm, value, len(values), selections, number, tuple(found), not_said)
+    return Cell(study.name, *of, value, len(values), selections, number, differences, not_said)
+
+
+def _settings(
+    study: OwnStudy, published: Published, number: Number, rows: Sequence[Row], model: str, arm: str
+) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
+    """What differs, by size, and what of ours is not known of theirs."""
+    own = _own_settings(study, published, number, rows, model, arm)
+    theirs = _their_settings(published, number)
+    found = [_rows_scored(number, rows)]
+    found += [_difference(published, number, name, own[name], theirs[name]) for name in own if name in theirs]
+    not_said = tuple(name for name in ours_made.NAMES if name in own and name not in theirs)
+    return _by_size(d for d in found if d is not None), not_said
 
 
 def _own_settings(
@@ -181,9 +275,6 @@ def _own_settings(
     own["seeds"] = len({r["seed"] for r in rows})
     if number.language is None:
         own["languages"] = f"{len(scored)} of {len(target.languages)}"
-    counts = target.counts.get(number.own_split) or {}
-    cut = [r for r in rows if r["count"] < counts.get(r["language"], 0)]
-    own["evaluation_rows"] = min((r["count"] for r in cut or rows), default=0)
     if number.target == "udpos":
         own["metric_version"] = ours_made.CHUNK_F1
     layers = own.pop("num_layers", study.layers.get(model))
@@ -193,73 +284,53 @@ def _own_settings(
     return own
 
 
-def _their_settings(published: Published, number: Number, languages: set[str], cut: bool) -> dict[str, Setting]:
+def _their_settings(published: Published, number: Number) -> dict[str, Setting]:
     """What the number's protocol says, what follows from its place, and what the published data sets say."""
     target = load(number.target)
     trained = load(target.trains_on) if target.trains_on else None
-    counts = target.counts.get(number.own_split) or {}
-    # Of a language whose rows ours are fewer than, if there is one: a small language must not hide that others were cut.
-    published_rows = {code: counts[code] for code in languages if code in counts}
-    rows = max(published_rows.values()) if cut and published_rows else min(published_rows.values(), default=None)
     found = {
         "model": Setting((published.models[number.model].title,), number.mark, number.source),
         "stand_in": Setting(("the published files",), "read", "XT"),
     }
     if number.language is None:
-        found["languages"] = Setting((f"{len(target.languages)} of {len(target.languages)}",), "read", "XT")
-    if rows is not None:
-        found["evaluation_rows"] = Setting((rows,), "read", "XT")
+        without = NO_DEV.get(number.target, frozenset()) if number.own_split == "dev" else frozenset()
+        found["languages"] = Setting(
+            (f"{len(target.languages) - len(without)} of {len(target.languages)}",), "read", "XT"
+        )
     if trained is not None and (count := (trained.counts.get("train") or {}).get("en")):
         found["train_rows"] = Setting((count,), "read", "XT")
-    for target_name in ("", number.target):
-        found |= published.settings.get((number.protocol, target_name), {})
+    for of_what in ("", number.target, number.arm):
+        found |= published.settings.get((number.protocol, of_what), {})
     if number.arm == "none":
         found = {name: of for name, of in found.items() if not name.startswith("intermediate_")}
     return found
 
 
-def _difference(
-    published: Published, number: Number, name: str, own: Any, theirs: Setting, rows: Sequence[Row]
-) -> Difference | None:
+def _difference(published: Published, number: Number, name: str, own: Any, theirs: Setting) -> Difference | None:
     """``None`` where the two agree."""
-    if any(_same(name, own, value) for value in theirs.values):
+    if any(same(name, own, value) for value in theirs.values):
         return None
     effect = published.effect(name, number.target)
-    mark, said = theirs.mark, " or ".join(_text(value) for value in theirs.values)
-    if effect is not None:
-        return Difference(name, _text(own), said, effect.points, f"{effect.why} [{effect.mark} {effect.source}]", mark)
-    if name == "evaluation_rows" and number.metric in MODEL_METRICS and rows[0]["layer"] is None:
-        error = 100 * math.sqrt(0.25 / own)
-        why = f"{own} rows a language: one accuracy has a standard error of up to {error:.1f} points [derived]"
-        return Difference(name, _text(own), said, error, why, mark)
-    return Difference(name, _text(own), said, None, "", mark)
+    said = " or ".join(text(value) for value in theirs.values)
+    if effect is None:
+        return Difference(name, text(own), said, None, "", theirs.mark)
+    why = f"{effect.why} [{effect.mark} {effect.source}]"
+    return Difference(name, text(own), said, effect.points, why, theirs.mark)
 
 
-def _same(name: str, own: Any, theirs: Any) -> bool:
-    if name == "layer":
-        share = _share(str(own))
-        return share is not None and share == _share(str(theirs))
-    if name == "train_rows" and own == ALL:
-        return True
-    if name == "evaluation_rows":
-        return bool(own >= theirs)
-    if name == "metric_version":
-        return False  # nobody says which one a leaderboard runs
-    if isinstance(own, float | int) and isinstance(theirs, float | int):
-        return math.isclose(own, theirs)
-    return bool(own == theirs)
-
-
-def _share(layer: str) -> Fraction | None:
-    """``14 of 24`` and ``7 of 12`` are the same rule; ``None`` where the layer or the number of layers is not known."""
-    found = re.fullmatch(r"(\d+) of (\d+)", layer)
-    return Fraction(int(found[1]), int(found[2])) if found else None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _rows_scored(number: Number, rows: Sequence[Row]) -> Difference | None:
+    """Language by language: a small language that is whole says nothing about a large one that is cut."""
+    languages = sorted({r["language"] for r in rows})
+    own = {code: min(r["count"] for r in rows if r["language"] == code) for code in languages}
+    published = load(number.target).counts.get(number.own_split) or {}
+    said = rows_texts(own, published)
+    if said is None:
+        return None
+    code, points, why = most_cut(own, published), None, ""
+    if code is not None and number.metric in MODEL_METRICS and rows[0]["layer"] is None:
+        points = 100 * math.sqrt(0.25 / own[code])
+        why = f"{own[code]} rows in {code}: one accuracy has a standard error of up to {points:.1f} points [derived]"
+    return Difference("evaluation_rows", *said, points, why, "" if code is None else "read")
 
 
 def change_table(published: Published) -> dict[str, dict[str, float]]:

@@ -13,7 +13,9 @@ from xstilts.errors import DataError
 from xstilts.tasks import intermediate, load
 
 FILE = Path(__file__).parent / "numbers.toml"
-MARKS = ("read", "read-2nd", "recalled", "recalled*", "derived", "tested", "reasoned")
+JIANT = "read (jiant, not the paper)"
+"""What its authors' public scripts say, two years later; the paper's own settings could not be read."""
+MARKS = ("read", JIANT, "read-2nd", "recalled", "recalled*", "derived", "tested", "reasoned")
 AVERAGE = "average"
 """What stands for the mean over the nine targets in place of a target."""
 PAPER_MODEL = "xlm-r-large"
@@ -59,7 +61,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing a protocol says of itself: any of ``values`` was used."""
+    """One thing a protocol says of itself: any of ``values`` was used.
+
+    Where two sources say it, both marks stand there, in the order of the values.
+    """
 
     values: tuple[Any, ...]
     mark: str
@@ -89,7 +94,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Published:
-    """Everything in the file."""
+    """Everything in the file; ``settings`` by protocol and by target, arm, or ``""`` for what holds for all."""
 
     sources: Mapping[str, str]
     models: Mapping[str, Model]
@@ -134,18 +139,19 @@ def load_published(path: Path = FILE) -> Published:
     for key, of in raw["protocols"].items():
         for block in of.get("settings", ()):
             _check(path, raw, block, f"protocols.{key}")
-            fields = {k: v for k, v in block.items() if k not in ("targets", "mark", "source")}
-            for target in block.get("targets", ("",)):
-                found = settings.setdefault((key, target), {})
+            fields = {k: v for k, v in block.items() if k not in ("targets", "arms", "mark", "source")}
+            for of_what in block.get("targets", block.get("arms", ("",))):
+                found = settings.setdefault((key, of_what), {})
                 for name, value in fields.items():
                     values = tuple(value) if isinstance(value, list) else (value,)
-                    found[name] = Setting(values, block["mark"], block["source"])
+                    said = Setting(values, block["mark"], block["source"])
+                    found[name] = _both(found[name], said) if name in found else said
     numbers = tuple(number for entry in raw["series"] for number in _numbers(path, raw, entry))
     effects = []
     for entry in raw["effects"]:
         _check(path, raw, entry, f"effects.{entry['setting']}")
         effects += [
-            Effect(entry["setting"], t, entry["points"], entry["mark"], entry["source"], entry["why"])
+            Effect(entry["setting"], t, entry["points"], entry["mark"], " and ".join(_sources(entry)), entry["why"])
             for t in entry["targets"]
         ]
     protocols = {key: of["title"] for key, of in raw["protocols"].items()}
@@ -193,8 +199,18 @@ def _numbers(path: Path, raw: Mapping[str, Any], entry: Mapping[str, Any]) -> It
 def _check(path: Path, raw: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> None:
     if entry["mark"] not in MARKS:
         raise DataError(f"{where}: unknown mark {entry['mark']!r}; known: {', '.join(MARKS)}", where=str(path))
-    if entry["source"] not in raw["sources"]:
-        raise DataError(f"{where}: the source {entry['source']!r} is not declared", where=str(path))
+    for source in _sources(entry):
+        if source not in raw["sources"]:
+            raise DataError(f"{where}: the source {source!r} is not declared", where=str(path))
+
+
+def _sources(entry: Mapping[str, Any]) -> list[str]:
+    return [entry["source"]] if isinstance(entry["source"], str) else list(entry["source"])
+
+
+def _both(one: Setting, other: Setting) -> Setting:
+    values = tuple(dict.fromkeys((*one.values, *other.values)))
+    return Setting(values, f"{one.mark} or {other.mark}", f"{one.source} or {other.source}")
 
 
 def _folder_names(name: str) -> Iterator[str]:

@@ -13,8 +13,9 @@ from xstilts.report.grid import NOTHING, Grid, plural
 from xstilts.tasks import load, targets
 
 LEGEND = (
-    "Marks: read = in the source; read-2nd = in somebody else's table; recalled = from memory, not checked; recalled* = from "
-    "memory, passes an arithmetic check; derived = arithmetic on read numbers; tested = computed here; reasoned = argued."
+    "Marks: read = in the source; read (jiant, not the paper) = in its authors' scripts of two years later; read-2nd = in "
+    "somebody else's table; recalled = from memory, not checked; recalled* = from memory, passes an arithmetic check; "
+    "derived = arithmetic on read numbers; tested = computed here; reasoned = argued."
 )
 
 
@@ -28,15 +29,24 @@ def _of_model(compared: Compared, published: Published, place: tuple[str, str]) 
     study, model = place
     cells = [c for c in compared.cells if (c.study, c.model) == place]
     theirs = published.models[compared.models[f"{study}/{model}"]].title
+    counted = tuple(_counted(compared, study))
+    if not any(c.number.target == AVERAGE for c in cells):
+        counted = (
+            *counted,
+            "Printed averages are compared only with arms that have all nine targets in all languages.",
+        )
     yield Grid(
         f"{study}: {model} beside {theirs}",
         ("arm", "target", "metric", "chosen by", "seeds", "ours", "theirs", "difference", "mark", "theirs from"),
         tuple(_number_row(cell, published) for cell in cells),
-        (*_counted(compared, study), LEGEND),
+        (*counted, LEGEND),
         frozenset({"target", "metric", "chosen by", "mark", "theirs from"}),
     )
     not_said = dict.fromkeys(name for cell in cells for name in cell.not_said)
-    notes = ["Known to move: points by which this difference moved a number of this target where somebody looked."]
+    notes = [
+        "Known to move: points by which this difference moved a number of this target where somebody looked; a ninth of "
+        "them for the average. A dash: nobody has said, which does not mean that it is little."
+    ]
     if not_said:
         notes.append(f"Not known of some of theirs, so not compared there: {', '.join(NAMES[n] for n in not_said)}.")
     yield Grid(
@@ -58,7 +68,8 @@ def _number_row(cell: Cell, published: Published) -> tuple[str, ...]:
     number = cell.number
     of = number.target if number.language is None else f"{number.target} {number.language}"
     sign = "+.1f" if number.unit == "change" else ".1f"
-    metric = f"change of {number.metric}" if number.unit == "change" else number.metric
+    metric = number.metric or "mean of nine"
+    metric = f"change of {metric}" if number.unit == "change" else metric
     printed = f", printed as {number.split}" if number.split != number.own_split else ""
     return (
         cell.arm,
@@ -84,7 +95,7 @@ def _reasons(cells: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
         for cell in here:
             for d in cell.differences:
                 points = NOTHING if d.points is None else f"{d.points:.1f}"
-                said = (target, NAMES[d.setting], d.ours, d.theirs, d.mark, points, d.why or NOTHING)
+                said = (target, NAMES[d.setting], d.ours, d.theirs, d.mark or NOTHING, points, d.why or NOTHING)
                 arms.setdefault(said, {})[cell.arm] = None
                 sizes[said] = -1.0 if d.points is None else d.points
         for row in sorted(arms, key=lambda r: -sizes[r]):

@@ -5,7 +5,10 @@ From the specs of a store's nodes where there are any, else from the study file.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from xstilts.errors import MissingNameError
@@ -42,6 +45,8 @@ TRAINED = ("learning_rate", "epochs", "batch_size", "warmup", "weight_decay", "s
 INTERMEDIATE = ("learning_rate", "epochs", "batch_size")
 ALL = "all of the file"
 CHUNK_F1 = "chunk F1, as seqeval 0.0.12"
+NO_DEV = {"udpos": frozenset({"kk", "th", "tl", "yo"})}
+"""Languages without dev rows, as published."""
 
 Settings = dict[str, Any]
 RowsTrained = Callable[[Node], int | None]
@@ -125,3 +130,51 @@ def stand_ins(files: Mapping[str, Sequence[str]], target: str, tasks: Sequence[s
     named = {f"{task}.train" for task in learned if task}
     found = [f"{key}: {', '.join(names)}" for key, names in files.items() if key in named]
     return {"stand_in": "; ".join(found)} if found else {}
+
+
+def same(name: str, ours: Any, theirs: Any) -> bool:
+    """Whether a setting agrees; what is not known agrees with nothing."""
+    if name == "layer":
+        share = _share(str(ours))
+        return share is not None and share == _share(str(theirs))
+    if name == "train_rows" and ours == ALL:
+        return True
+    if name == "metric_version":
+        return False  # nobody says which one a leaderboard runs
+    if isinstance(ours, float | int) and isinstance(theirs, float | int):
+        return math.isclose(ours, theirs)
+    return bool(ours == theirs)
+
+
+def _share(layer: str) -> Fraction | None:
+    """``14 of 24`` and ``7 of 12`` are the same rule; ``None`` where the layer or the number of layers is not known."""
+    found = re.fullmatch(r"(\d+) of (\d+)", layer)
+    return Fraction(int(found[1]), int(found[2])) if found else None
+
+
+def text(value: Any) -> str:
+    """A value for people."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def most_cut(ours: Mapping[str, int], published: Mapping[str, int]) -> str | None:
+    """The language of which the smallest share of the published rows was scored; ``None`` if none is known to be cut."""
+    cut = [code for code in ours if ours[code] < published.get(code, 0)]
+    return min(cut, key=lambda code: ours[code] / published[code], default=None)
+
+
+def rows_texts(ours: Mapping[str, int], published: Mapping[str, int]) -> tuple[str, str] | None:
+    """Rows scored by language, ours and theirs; ``None`` where all are known to be there."""
+    unknown = sorted(ours.keys() - published.keys())
+    theirs = f"published rows not known for {len(unknown)} of {len(ours)} languages" if unknown else ""
+    code = most_cut(ours, published)
+    if code is not None:
+        cut = sum(count < published.get(of, 0) for of, count in ours.items())
+        mine = f"{ours[code]:,} in {code}; cut in {cut} of {len(ours)} languages"
+        return mine, f"{published[code]:,} in {code}" + (f"; {theirs}" if unknown else "")
+    if unknown:
+        counts = [ours[of] for of in unknown]
+        return f"{min(counts):,} to {max(counts):,} a language there", theirs
+    return None
