@@ -14,8 +14,6 @@ Change = Callable[[str, str, int], float]
 """(arm, target, seed) -> points over the baseline arm."""
 BASE = 50.0
 LAYERS = 24
-NO_DEV = {"udpos": ("kk", "th", "tl", "yo")}
-"""As published (FACTS 2.1)."""
 
 
 def made_row(model: str, arm: str, target: str, language: str, split: str, seed: int, **more: Any) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def made_study(
         for split in task.files
         if split != "train"
         for language in task.languages[:languages]
-        if split != "dev" or language not in NO_DEV.get(task.name, ())
+        if language in task.languages_of(split)
         for metric in task.main_score
         for up in [0.0 if arm == "none" else change(arm, task.name, seed)]
     ]

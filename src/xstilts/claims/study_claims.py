@@ -29,8 +29,6 @@ INTERMEDIATE = tuple(task.name for task in tasks.intermediate())
 ENGLISH = "en"
 MARGIN = 1.0
 """A measured average is the claimed number if its interval lies within this many points of it."""
-NO_DEV = {"udpos": {"kk", "th", "tl", "yo"}}
-"""Languages without dev rows (FACTS 2.1)."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _lacks(
     for target in targets:
         scored = [{r["language"] for r in study.main(model, arm, target, splits(target))} for arm in study.arms]
         found = [languages for languages in scored if languages]
-        wanted = set(load(target).languages) - (NO_DEV.get(target, set()) if splits(target) == "dev" else set())
+        wanted = set(load(target).languages_of(splits(target)))
         whole += bool(found) and all(languages >= wanted for languages in found)
     if whole < len(targets):
         yield f"{whole} of {len(targets)} targets are whole, in all languages"

@@ -73,7 +73,9 @@ class Node:
     def title(self) -> str:
         """One line for people: ``train e5-small/nli/xnli seed 1``."""
         names = [str(self.labels[k]) for k in ("measurement", "model", "arm", "task") if self.labels.get(k)]
-        extra = [f"{k} {self.labels[k]}" for k in ("split", "seed", "checkpoint", "retry") if self.labels.get(k) is not None]
+        extra = [
+            f"{k} {self.labels[k]}" for k in ("split", "seed", "checkpoint", "retry") if self.labels.get(k) is not None
+        ]
         return " ".join([self.kind, "/".join(names), *extra])
 
     def as_json(self) -> dict[str, Any]:

@@ -28,8 +28,6 @@ REFUSED = {
 }
 """Tasks that the hub cannot give, and why (FACTS 2.5)."""
 
-_NO_DEV = {"udpos": ("kk", "th", "tl", "yo")}  # [read] these treebanks have no dev set
-
 
 @dataclass(frozen=True)
 class Copy:
@@ -68,11 +66,9 @@ class Copy:
 def copies(task: str, split: str, language: str) -> tuple[Copy, ...]:
     """The files that give this split of this task in this language; empty where the hub has no such rows."""
     declare = _DECLARED.get(task)
-    if declare is None or language not in load(task).languages:
+    if declare is None or language not in load(task).languages_of(split):
         return ()
-    if (split == "dev" and language in _NO_DEV.get(task, ())) or (
-        (task, split) == ("xnli", "train") and language != "en"
-    ):
+    if (task, split) == ("xnli", "train") and language != "en":
         return ()
     return tuple(declare(split, language))
 

@@ -11,7 +11,7 @@ from typing import Any
 from xstilts.published import settings as ours_made
 from xstilts.published.numbers import AVERAGE, PAPER_MODEL, Number, Published, Setting, arm_name
 from xstilts.published.own import OwnStudy, Row, SeedScores, over_languages
-from xstilts.published.settings import NO_DEV, most_cut, rows_texts, same, text
+from xstilts.published.settings import most_cut, rows_texts, same, text
 from xstilts.tasks import load, targets
 
 MODEL_METRICS = ("accuracy",)
@@ -195,7 +195,7 @@ def _whole(study: OwnStudy, model: str, arm: str, number: Number, fixed: bool) -
     for target in NINE:
         split = replace(number, target=target).own_split
         rows = study.main(model, arm, target, split, fixed=fixed and load(target).trains_on is None)
-        wanted = set(load(target).languages) - (NO_DEV.get(target, frozenset()) if split == "dev" else frozenset())
+        wanted = set(load(target).languages_of(split))
         if not {r["language"] for r in rows} >= wanted:
             return {}
         found[target] = rows
@@ -293,10 +293,8 @@ def _their_settings(published: Published, number: Number) -> dict[str, Setting]:
         "stand_in": Setting(("the published files",), "read", "XT"),
     }
     if number.language is None:
-        without = NO_DEV.get(number.target, frozenset()) if number.own_split == "dev" else frozenset()
-        found["languages"] = Setting(
-            (f"{len(target.languages) - len(without)} of {len(target.languages)}",), "read", "XT"
-        )
+        there = f"{len(target.languages_of(number.own_split))} of {len(target.languages)}"
+        found["languages"] = Setting((there,), "read", "XT")
     if trained is not None and (count := (trained.counts.get("train") or {}).get("en")):
         found["train_rows"] = Setting((count,), "read", "XT")
     for of_what in ("", number.target, number.arm):

@@ -64,11 +64,12 @@ class OwnArm:
 
 @dataclass(frozen=True)
 class OwnModel:
-    """A model of a study: its name, what it is published as if it is, and its note."""
+    """A model of a study: its name, what it is published as if it is, its note, and where it is from, as one text."""
 
     name: str
     published: str | None = None
     note: str = ""
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,12 @@ def _study(
         text = tuple((of.get("masked_lm") or {}).get("languages", ()))
         arms[arm] = OwnArm(tasks, of.get("source"), of.get("target_source"), text)
     models = {
-        model: OwnModel(model, None if of.get("keep_layers") else _published_as(of, published), of.get("note") or "")
+        model: OwnModel(
+            model,
+            None if of.get("keep_layers") else _published_as(of, published),
+            of.get("note") or "",
+            json.dumps({name: of.get(name) for name in ("id", "path", "pretrain", "keep_layers")}, sort_keys=True),
+        )
         for model, of in said["models"].items()
     }
     limits, files = said["limits"], said["data"]["files"]

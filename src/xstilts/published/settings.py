@@ -45,8 +45,6 @@ TRAINED = ("learning_rate", "epochs", "batch_size", "warmup", "weight_decay", "s
 INTERMEDIATE = ("learning_rate", "epochs", "batch_size")
 ALL = "all of the file"
 CHUNK_F1 = "chunk F1, as seqeval 0.0.12"
-NO_DEV = {"udpos": frozenset({"kk", "th", "tl", "yo"})}
-"""Languages without dev rows, as published."""
 
 Settings = dict[str, Any]
 RowsTrained = Callable[[Node], int | None]

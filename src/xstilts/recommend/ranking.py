@@ -118,12 +118,12 @@ def rank(studies: Iterable[OwnStudy], target: str, model: str | None = None) -> 
 
 
 Identity = tuple[str | None, str | None]
-"""The published model; else ``None`` and what a study calls it."""
+"""The published model; else ``None`` and where it is from, or what a study calls it where a record does not say."""
 
 
 def _identity(study: OwnStudy, name: str) -> Identity:
-    published = study.models[name].published
-    return (published, None) if published else (None, name)
+    of = study.models[name]
+    return (of.published, None) if of.published else (None, of.origin or name)
 
 
 def _asked(studies: Iterable[OwnStudy], model: str) -> Identity:

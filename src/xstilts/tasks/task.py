@@ -31,6 +31,7 @@ class Task:
         type: the shape, with its labels.
         group: XTREME's group; ``None`` for intermediate tasks.
         languages: XTREME's codes; ``("en",)`` for intermediate tasks.
+        without_dev: those of them that have no dev rows.
         parallel: the evaluation rows of all languages are translations of one another, so their costs compare languages.
         files: for each split the alternative layouts, tried in order. A layout is a tuple of patterns that are all
             needed; ``{language}`` and ``{iso3}`` are replaced, ``*`` matches, ``.gz`` is tried too.
@@ -50,6 +51,7 @@ class Task:
     type: TaskType
     group: Literal["classification", "tagging", "qa", "retrieval"] | None = None
     languages: tuple[str, ...] = ("en",)
+    without_dev: tuple[str, ...] = ()
     parallel: bool = False
     files: Mapping[str, tuple[tuple[str, ...], ...]]
     read: Reader
@@ -65,3 +67,7 @@ class Task:
     address: str
     fetch: str
     bibtex: str = ""
+
+    def languages_of(self, split: str) -> tuple[str, ...]:
+        """The languages that are published with this split."""
+        return tuple(code for code in self.languages if split != "dev" or code not in self.without_dev)
