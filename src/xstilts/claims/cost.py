@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xstilts.hyperparameters import Training
 from xstilts.study import Arm, Study
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
@@ -21,7 +22,6 @@ SUBWORDS = {"classification": 50, "tagging": 30, "span": 200, "multiple_choice":
 """Of one row, by shape."""
 BUCC_SENTENCES = 2_660_000
 """In the four pairs of test pools (derived from recalled sizes)."""
-MIXTURE_EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,20 @@ class Cost:
 
 
 def cost(study: Study, arms: Iterable[Arm]) -> Cost:
-    """Of these arms (with the baseline arm) on all targets and seeds of ``study``, with XLM-R Large."""
+    """Of these arms (with the baseline arm) on all targets and seeds of ``study``, with XLM-R Large.
+
+    Rows in another language are rows to have too, as many as the English ones. Text of masked LM is left out.
+    """
     targets = [load(name) for name in study.targets]
-    learned: dict[str, int] = {}
+    learned: dict[tuple[str, str], int] = {}
     operations = 0.0
     for arm in [Arm(), *(arm for arm in arms if arm.tasks)]:
         for name in arm.tasks:
             task = load(name)
-            rows = learned[name] = _rows(task)
-            if len(arm.tasks) > 1:
-                rows, epochs = min(rows, arm.mixture.cap or rows), float(MIXTURE_EPOCHS)
+            rows = learned[name, arm.source or study.source] = _rows(task)
+            if len(arm.learned) > 1:
+                rows = min(rows, arm.mixture.cap or rows)
+                epochs = study.training_of("mixture", "intermediate", Training()).epochs
             else:
                 epochs = study.training_of(name, "intermediate", task.training).epochs
             operations += 6 * PARAMETERS * rows * epochs * SUBWORDS[task.type.name]
@@ -58,7 +62,7 @@ def cost(study: Study, arms: Iterable[Arm]) -> Cost:
             operations += 2 * PARAMETERS * _scored(target) * SUBWORDS[target.type.name]
             if target.trains_on is not None:
                 source = load(target.trains_on)
-                learned[source.name] = _rows(source)
+                learned[source.name, arm.target_source or study.source] = _rows(source)
                 epochs = study.training_of(target.name, "target", target.training).epochs
                 operations += 6 * PARAMETERS * _rows(source) * epochs * SUBWORDS[source.type.name]
     hours = operations * len(study.seeds) / SUSTAINED / 3600

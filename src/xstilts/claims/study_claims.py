@@ -67,10 +67,21 @@ def settle(
     *,
     splits: Callable[[str], str] = paper_split,
     needs: int = 1,
+    arms_of: Sequence[str] = (),
     settles: str,
     printed: str,
 ) -> Finding:
-    """The verdict of the first study that is about the claim and sure enough; else what the others show."""
+    """The verdict of the studies that are about the claim and sure enough, if they agree; else what the others show.
+
+    Args:
+        evidence: the studies.
+        targets: what must be whole.
+        measure, decide: a study's changes, and what they say.
+        splits: target to split.
+        needs: so many changes at least.
+        arms_of: tasks of which each must have an arm of its own.
+        settles, printed: for the finding.
+    """
     notes = [printed] if printed else []
     measured, decided = False, list[tuple[Verdict | None, str]]()
     for study in evidence.studies:
@@ -82,6 +93,8 @@ def settle(
             changes = _with_intervals(found)
             text = f"{study.name}, {model}: " + "; ".join(change.text for change in changes)
             missing = list(_lacks(study, model, targets, splits, changes, needs))
+            if without := [name for name in arms_of if study.arm_of(name) is None]:
+                missing.append(f"no arm learns only {', '.join(without)}")
             if missing:
                 notes.append(f"{text} (does not settle it: {', '.join(missing)})")
                 continue
@@ -127,16 +140,18 @@ def _lacks(
             yield f"{change.arm} lacks {', '.join(change.missing)}"
     whole = 0
     for target in targets:
-        scored = [{r["language"] for r in study.main(model, arm, target, splits(target))} for arm in study.arms]
-        found = [languages for languages in scored if languages]
-        wanted = set(load(target).languages_of(splits(target)))
-        whole += bool(found) and all(languages >= wanted for languages in found)
+        scored = [arm for arm in study.arms if study.main(model, arm, target, splits(target))]
+        whole += bool(scored) and all(_whole(study, model, arm, target, splits(target)) for arm in scored)
     if whole < len(targets):
         yield f"{whole} of {len(targets)} targets are whole, in all languages"
     if len(changes) < needs:
         yield f"{len(changes)} of {needs} comparisons"
     if any(change.difference.pairs < 2 for change in changes):
         yield "one seed has no interval"
+
+
+def _whole(study: OwnStudy, model: str, arm: str, target: str, split: str) -> bool:
+    return {r["language"] for r in study.main(model, arm, target, split)} >= set(load(target).languages_of(split))
 
 
 def scores(study: OwnStudy, model: str, arm: str, target: str, split: str) -> SeedScores:
@@ -234,7 +249,10 @@ def with_translation(study: OwnStudy) -> Iterator[tuple[str, str]]:
 
 
 def best_per_target(study: OwnStudy, model: str) -> Found:
-    """Of the arms with English tasks the one that is best on dev (without dev rows: on test), against the baseline."""
+    """Of the arms with English tasks the one that is best on dev (without dev rows: on test), against the baseline.
+
+    A target is missing where one of these arms is not whole on what is chosen by, or the best one has no test score.
+    """
     if study.baseline is None:
         return []
     arms = [name for name, of in study.arms.items() if of.tasks and MASKED_LM not in of.tasks and _english(study, name)]
@@ -245,7 +263,7 @@ def best_per_target(study: OwnStudy, model: str) -> Found:
         of = change(study, model, best, study.baseline, target, "test") if best else {}
         if of:
             found.append(of)
-        else:
+        if not of or not all(_whole(study, model, arm, target, paper_split(target)) for arm in arms):
             missing.append(target)
     what = f"average of {len(found)} targets"
     return [("best per target", what, _mean_over(found), tuple(missing))] if found else []

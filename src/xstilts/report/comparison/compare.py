@@ -115,6 +115,14 @@ class _Asked:
     rounds: int
 
 
+def _plain(study: Mapping[str, Any], arm: str) -> bool:
+    """Whether an arm learns intermediate tasks alone, in the study's language as its fine-tuning: what "best per target" is of."""
+    learned = study["arms"][arm]["intermediate"]
+    names = [learned] if isinstance(learned, str) else learned or []
+    sources = {source_of(study, arm), source_of(study, arm, retrieved=True)}
+    return bool(names) and "masked_lm" not in names and sources == {study["source"]}
+
+
 def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Comparison:
     study = asked.study
     baseline = next(arm for arm in study["arms"] if arm not in asked.against)
@@ -123,9 +131,7 @@ def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Compari
     without: tuple[str, ...] = ()
     if asked.folder is not None and asked.rounds:
         drawn, without = drawn_scores(asked.folder, shown, asked.rounds)
-    # Of those that learn an intermediate task and are compared with the first baseline arm: one source, one baseline.
-    alike = [arm for arm in arms if asked.against[arm] == baseline and study["arms"][arm]["intermediate"] is not None]
-    alike = [arm for arm in alike if source_of(study, arm) == source_of(study, baseline)]
+    alike = [arm for arm in arms if asked.against[arm] == baseline and _plain(study, arm)]
     chosen = best_arms(shown, asked.split, dev, alike)
     groups = {t: asked.targets[t]["group"] if t in asked.targets else load(t).group for t in shown.languages}
     columns = columns_of(shown.languages, study, groups)
