@@ -13,6 +13,7 @@ from xstilts.report.comparison.cells import Comparison, Drawn, Paired, judged
 from xstilts.report.comparison.columns import columns_of
 from xstilts.report.comparison.kept_rows import drawn_scores
 from xstilts.report.comparison.scores import BEST, Row, Scores, best_arms, with_best
+from xstilts.report.masked_lm import MASKED_LM
 from xstilts.report.results import main_rows
 from xstilts.report.sources import baseline_of, source_of
 from xstilts.statistics.bootstrap import check_rounds
@@ -116,11 +117,11 @@ class _Asked:
 
 
 def _plain(study: Mapping[str, Any], arm: str) -> bool:
-    """Whether an arm learns intermediate tasks alone, in the study's language as its fine-tuning: what "best per target" is of."""
+    """Whether an arm learns intermediate tasks alone, both stages in the study's language: what "best per target" is of."""
     learned = study["arms"][arm]["intermediate"]
     names = [learned] if isinstance(learned, str) else learned or []
     sources = {source_of(study, arm), source_of(study, arm, retrieved=True)}
-    return bool(names) and "masked_lm" not in names and sources == {study["source"]}
+    return bool(names) and MASKED_LM not in names and sources == {study["source"]}
 
 
 def _one_model(asked: _Asked, model: str, shown: Scores, dev: Scores) -> Comparison:
