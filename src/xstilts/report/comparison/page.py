@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import XstiltsError
-from xstilts.graph.disk import aside, guarded, write_synced
 from xstilts.report.comparison.cells import Cell, Comparison
 from xstilts.report.comparison.scores import BEST
 from xstilts.report.comparison.tables import comparison_grids
 from xstilts.report.grid import grid_markdown
+from xstilts.report.pages import check_page, write_whole
 
 
 def comparison_markdown(found: Sequence[Comparison], study: str, target: str | None = None) -> str:
@@ -27,18 +26,8 @@ def write_page(text: str, file: Path) -> None:
         XstiltsError: ``file`` does not end in .md, or its folder is not there.
         StoreError: the disk refuses.
     """
-    if file.suffix != ".md":
-        raise XstiltsError("the page is Markdown: its name must end in .md", where=str(file))
-    if not file.parent.is_dir() or file.is_dir():
-        problem = "this is a folder, not a file" if file.is_dir() else "the folder of this file is not there"
-        raise XstiltsError(f"cannot write the page: {problem}", where=str(file))
-    fresh = aside(file)
-    with guarded(file):
-        try:
-            write_synced(fresh, text)
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
+    check_page(file)
+    write_whole(file, text)
 
 
 def plain(found: Sequence[Comparison]) -> list[dict[str, Any]]:

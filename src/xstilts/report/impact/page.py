@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xstilts.errors import XstiltsError
-from xstilts.graph.disk import aside, guarded, write_synced
+from xstilts.graph.disk import guarded
 from xstilts.report.charts import Curve, Point, RatioMark, bar_chart, layer_chart, ratio_chart, score_chart
 from xstilts.report.grid import grid_markdown, print_grid
 from xstilts.report.impact.answers import Answers, Impact
@@ -18,6 +17,7 @@ from xstilts.report.impact.iso import COSTS, cost
 from xstilts.report.impact.sections import sections
 from xstilts.report.impact.speed import METRICS
 from xstilts.report.impact.words import AT_13B, findings, how_measured
+from xstilts.report.pages import check_page, write_whole
 from xstilts.statistics.equivalence import Comparison
 
 TITLE = "The impact of intermediate training on inference"
@@ -76,11 +76,7 @@ def write_page(of: Impact, file: Path) -> list[Path]:
         XstiltsError: ``file`` does not end in .md, or its folder is not there.
         StoreError: the disk refuses.
     """
-    if file.suffix != ".md":
-        raise XstiltsError("the page is Markdown: its name must end in .md", where=str(file))
-    if not file.parent.is_dir() or file.is_dir():
-        problem = "this is a folder, not a file" if file.is_dir() else "the folder of this file is not there"
-        raise XstiltsError(f"cannot write the page: {problem}", where=str(file))
+    check_page(file)
     folder = file.with_suffix("")
     drawn = {folder / figure.name: figure.svg for figure in figures(of)}
     text = page_markdown(of, folder.name if drawn else None)
@@ -88,17 +84,8 @@ def write_page(of: Impact, file: Path) -> list[Path]:
         if drawn:
             folder.mkdir(exist_ok=True)
         for path, content in {**drawn, file: text}.items():
-            _write(path, content)
+            write_whole(path, content)
     return [*drawn, file]
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = aside(path)
-    try:
-        write_synced(fresh, text)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def figures(of: Impact) -> Iterator[Figure]:
