@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from xstilts.report.comparison.columns import Column
 from xstilts.report.comparison.scores import BEST, WEAK, Choice, Place, Scores
+from xstilts.report.comparison.to_come import Test
 from xstilts.statistics.bootstrap import percentile_interval
 from xstilts.statistics.corrections import Declared, adjusted
 from xstilts.statistics.samples import Floats
@@ -64,8 +65,9 @@ class Comparison:
         cells: by arm and column.
         chosen: target -> the arm that ``BEST`` stands for.
         declared: level, correction, family.
+        retries: what to know of fine-tunings that were begun anew.
         asked_level: that intervals and verdicts go by, where it is not the declared one.
-        tests: how many p-values the family has, over all models.
+        tests: how many p-values the family has, over all models; ``to_come`` of them are not known yet.
         seeds: the study's.
         rounds: draws of the example bootstrap.
         without_rows: why some differences have no example bootstrap.
@@ -85,6 +87,8 @@ class Comparison:
     rounds: int
     without_rows: tuple[str, ...]
     asked_level: float | None = None
+    to_come: int = 0
+    retries: tuple[str, ...] = ()
 
     @property
     def level(self) -> float:
@@ -164,10 +168,15 @@ class Paired:
         return percentile_interval((sum(differences) / len(seeds)).tolist(), self.confidence) if differences else None
 
 
-def judged(found: Sequence[Comparison]) -> list[Comparison]:
+def judged(found: Sequence[Comparison], to_come: frozenset[Test] = frozenset()) -> list[Comparison]:
     """The comparisons with adjusted p and verdicts: all models of a study on one split are one family.
 
     Averages and gaps are made of what is tested, and the row of best arms is chosen by its scores: none of them is tested.
+
+    Args:
+        found: one for each model.
+        to_come: tests of an unfinished study. Those without a p yet count as the largest there can be, so that a verdict
+            that stands now is not lost to the correction later.
     """
     if not found:
         return []
@@ -179,10 +188,17 @@ def judged(found: Sequence[Comparison]) -> list[Comparison]:
         for at, cell in of.cells.items()
         if cell.column.kind == kind and cell.arm != BEST and cell.delta is not None and cell.delta.p is not None
     ]
+    known = {_test(found[number].model, found[number].cells[at]) for number, at, _, _ in tested}
+    missing = len(to_come - known)
     changed = [dict(of.cells) for of in found]
-    every = adjusted([p for _, _, p, _ in tested], declared.correction)
-    for (number, at, _, higher), p in zip(tested, every, strict=True):
+    every = adjusted([p for _, _, p, _ in tested] + [1.0] * missing, declared.correction)
+    for (number, at, _, higher), p in zip(tested, every, strict=False):
         decided: Verdict = "better" if higher else "worse"
         verdict: Verdict = decided if p < found[0].level else "undecided"
         changed[number][at] = replace(changed[number][at], p=p, verdict=verdict)
-    return [replace(of, cells=cells, tests=len(tested)) for of, cells in zip(found, changed, strict=True)]
+    count = len(tested) + missing
+    return [replace(of, cells=c, tests=count, to_come=missing) for of, c in zip(found, changed, strict=True)]
+
+
+def _test(model: str, cell: Cell) -> Test:
+    return model, cell.arm, cell.column.targets[0], cell.column.name if cell.column.kind == "language" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from xstilts.report.comparison.cells import Comparison, Drawn, Paired, judged
 from xstilts.report.comparison.columns import columns_of
 from xstilts.report.comparison.kept_rows import drawn_scores
 from xstilts.report.comparison.scores import BEST, Row, Scores, best_arms, with_best
+from xstilts.report.comparison.to_come import Test, tests_to_come
 from xstilts.report.masked_lm import MASKED_LM
 from xstilts.report.results import main_rows
+from xstilts.report.retries import retry_notes
 from xstilts.report.sources import baseline_of, source_of
 from xstilts.statistics.bootstrap import check_rounds
 from xstilts.statistics.corrections import Declared
@@ -49,7 +51,12 @@ def compare_study(
     declared = Declared(**payload["study"].get("comparison", {}))
     rows = main_rows(store, study)
     asked = None if level in (None, declared.level) else level
-    return compare(rows, payload["study"], split, declared, payload.get("targets", {}), store.path, rounds, asked)
+    against = _against(payload["study"], declared.against)
+    to_come = tests_to_come(payload, split, against, declared.family, store.has)
+    targets = payload.get("targets", {})
+    found = compare(rows, payload["study"], split, declared, targets, store.path, rounds, asked, to_come)
+    notes = {of.model: tuple(retry_notes(payload, rows, of.model)) for of in found}
+    return [replace(of, retries=notes[of.model]) for of in found]
 
 
 def compare(
@@ -61,6 +68,7 @@ def compare(
     folder: Folder | None = None,
     rounds: int = 0,
     level: float | None = None,
+    to_come: frozenset[Test] = frozenset(),
 ) -> list[Comparison]:
     """The comparison of rows, wherever they are from.
 
@@ -73,6 +81,7 @@ def compare(
         folder: where the node with a key lies; without it there is no example bootstrap.
         rounds: draws of the example bootstrap; 0 for none.
         level: another one than is declared.
+        to_come: the tests that an unfinished study still lacks scores for.
 
     Raises:
         as ``compare_study``.
@@ -87,7 +96,7 @@ def compare(
         for model in study["models"]
         if (shown := Scores.of(rows, model, split)).values
     ]
-    return judged(found)
+    return judged(found, to_come)
 
 
 def _against(study: Mapping[str, Any], declared: str | None) -> dict[str, str]:

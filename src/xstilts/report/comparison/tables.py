@@ -142,6 +142,7 @@ def notes(of: Comparison) -> Iterator[str]:
             "training rows or other languages, and it takes rows (questions of one paragraph too) as independent."
         )
     yield from (f"No example bootstrap for {reason}." for reason in of.without_rows)
+    yield from of.retries
     if BEST in of.arms:
         yield f"{BEST}: each target's score from the arm that has the best mean on dev. Not tested."
         if circular := [target for target, choice in of.chosen.items() if choice.split == of.split]:
@@ -159,6 +160,11 @@ def _mark_notes(of: Comparison) -> Iterator[str]:
         f"{plural(of.tests, 'test')}: {tested}, all models. Intervals are of one difference alone and not corrected; "
         "averages and gaps are not tested."
     )
+    if of.to_come:
+        yield (
+            f"{plural(of.to_come, 'test')} of these lack scores yet and count as p = 1: what is decided now is not undone by "
+            "the correction later; new seeds of its own cells can still change it."
+        )
     cells = list(of.cells.values())
     if any(cell.weak for cell in cells):
         yield "! some score behind it is at chance, or from a model that gives one constant answer; it is counted as it is."
