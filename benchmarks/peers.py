@@ -15,10 +15,15 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 from benchmarks.race import Call, Ready
 from xstilts.inference.search import Neighbours
 from xstilts.models.loading import quiet
+from xstilts.models.precision import Precision
 from xstilts.task_types.base import FloatArray, IntArray
 
-PLAIN: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa", "local_files_only": True}
-"""How every peer's model is loaded."""
+DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def plain(precision: Precision) -> dict[str, Any]:
+    """How every peer's model is loaded for inference: in bfloat16 all its weights are, which is faster than autocast."""
+    return {"dtype": DTYPES[precision], "attn_implementation": "sdpa", "local_files_only": True}
 
 
 def best_of(calls: Mapping[str, Call]) -> Ready:
@@ -32,7 +37,7 @@ def best_of(calls: Mapping[str, Call]) -> Ready:
     return Ready(calls[chosen], chosen)
 
 
-def load_pipeline(task: str, folder: Path) -> Any:
+def load_pipeline(task: str, folder: Path, precision: Precision) -> Any:
     """A ``transformers`` pipeline on the CPU."""
     with quiet():
         return pipeline(
@@ -40,7 +45,7 @@ def load_pipeline(task: str, folder: Path) -> Any:
             model=str(folder),
             tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
             device="cpu",
-            dtype=torch.float32,
+            dtype=DTYPES[precision],
             model_kwargs={"attn_implementation": "sdpa"},
         )
 
@@ -65,13 +70,14 @@ def in_order(answers: Sequence[Any], order: IntArray) -> list[Any]:
     return result
 
 
-def sentence_encoder(folder: Path, max_length: int) -> Callable[[Sequence[str], int], FloatArray]:
+def sentence_encoder(folder: Path, max_length: int, precision: Precision) -> Callable[[Sequence[str], int], FloatArray]:
     """``SentenceTransformer.encode`` with mean pooling; it sorts all texts by length itself."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     with quiet():
-        words = Transformer(str(folder), max_seq_length=max_length, model_kwargs={**PLAIN, "add_pooling_layer": False})
+        options = {**plain(precision), "add_pooling_layer": False}
+        words = Transformer(str(folder), max_seq_length=max_length, model_kwargs=options)
         encoder = SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), "mean")], device="cpu")
 
     def encode(texts: Sequence[str], batch_size: int) -> FloatArray:
@@ -83,11 +89,13 @@ def sentence_encoder(folder: Path, max_length: int) -> Callable[[Sequence[str], 
     return encode
 
 
-def layer_encoder(folder: Path, max_length: int) -> Callable[[Sequence[str], int, int], FloatArray]:
+def layer_encoder(
+    folder: Path, max_length: int, precision: Precision
+) -> Callable[[Sequence[str], int, int], FloatArray]:
     """Mean-pooled hidden states of one layer, as XTREME's script has them: all layers run, all hidden states are kept."""
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, add_pooling_layer=False, **PLAIN).eval()
+        model = AutoModel.from_pretrained(folder, add_pooling_layer=False, **plain(precision)).eval()
 
     def encode(texts: Sequence[str], layer: int, batch_size: int) -> FloatArray:
         order = np.argsort([-len(text) for text in texts], kind="stable")
@@ -96,7 +104,7 @@ def layer_encoder(folder: Path, max_length: int) -> Callable[[Sequence[str], int
             for start in range(0, len(texts), batch_size):
                 some = [texts[i] for i in order[start : start + batch_size]]
                 block = tokenizer(some, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-                states = model(**block, output_hidden_states=True).hidden_states[layer]
+                states = model(**block, output_hidden_states=True).hidden_states[layer].float()
                 mask = block["attention_mask"][:, :, None].float()
                 parts.append(((states * mask).sum(1) / mask.sum(1)).numpy())
         vectors: FloatArray = np.empty((len(texts), parts[0].shape[1]), np.float32)
@@ -112,12 +120,22 @@ class QuestionAnswering:
     Args:
         folder: a model with a span head.
         max_length, stride, n_best, max_answer_length: as in the example.
+        precision: of weights and work.
     """
 
-    def __init__(self, folder: Path, *, max_length: int, stride: int, n_best: int, max_answer_length: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_length: int,
+        stride: int,
+        n_best: int,
+        max_answer_length: int,
+        precision: Precision,
+    ) -> None:
         with quiet():
             self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self.model = AutoModelForQuestionAnswering.from_pretrained(folder, **PLAIN).eval()
+            self.model = AutoModelForQuestionAnswering.from_pretrained(folder, **plain(precision)).eval()
         self.max_length, self.stride = max_length, stride
         self.n_best, self.max_answer_length = n_best, max_answer_length
 
@@ -153,8 +171,8 @@ class QuestionAnswering:
                 output = self.model(**block)
                 for row, w in enumerate(some):
                     found = self._best(
-                        output.start_logits[row].numpy(),
-                        output.end_logits[row].numpy(),
+                        output.start_logits[row].float().numpy(),
+                        output.end_logits[row].float().numpy(),
                         [k for k, side in enumerate(windows.sequence_ids(w)) if side == 1],
                         windows["offset_mapping"][w],
                     )

@@ -22,6 +22,7 @@ from xstilts.models.flops import forward_flops
 from xstilts.models.loading import load_tokenizer
 from xstilts.models.model import Model
 from xstilts.models.packed_attention import NAME
+from xstilts.models.precision import Precision
 from xstilts.task_types import Features, Head, TaskType, Tokenizer
 
 MICRO_BATCH_TOKENS = 4096
@@ -43,6 +44,7 @@ class Setting:
         curve_steps: steps of the loss curves that are compared.
         search_rows: vectors of either side.
         seed: of everything random.
+        precision: of ours and of every peer, where both have it.
     """
 
     model: Path
@@ -54,6 +56,7 @@ class Setting:
     curve_steps: int
     search_rows: int
     seed: int
+    precision: Precision = "fp32"
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -64,6 +67,10 @@ class Setting:
     def source(self) -> Rows:
         """Where rows come from."""
         return MadeRows(self.tokenizer, self.seed) if self.data is None else RealRows(self.data)
+
+    def near(self, fp32: float, bf16: float) -> float:
+        """How far answers may lie apart and still be the same, in the precision of this run."""
+        return fp32 if self.precision == "fp32" else bf16
 
     def flops(self, lengths: Sequence[int], *, reads: int | None = None, up_to: int | None = None) -> int | None:
         """Operations of a forward pass over sequences of ``lengths``; see ``forward_flops``."""

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 # Before tokenizers are loaded: a pipeline would switch its threads off for the whole process.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -36,7 +36,11 @@ from benchmarks.setting import Setting
 from benchmarks.table import markdown
 from xstilts.bench.peak import matrix_product_flops_per_s
 from xstilts.errors import XstiltsError
+from xstilts.models.precision import Precision
 
+PRECISIONS = get_args(Precision)
+FLOAT32_ALONE = ("packing", "search")
+"""Lines that are measured in float32 only."""
 QUICK: dict[str, Any] = {"rows": 64, "training_rows": 64, "curve_steps": 8, "search_rows": 3000}
 
 
@@ -56,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--search-rows", type=int, default=20_000, help="vectors of either side")
     made.add_argument("--threads", type=int, help="of torch and faiss; torch's own choice by default")
     made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of ours and the peers")
     made.add_argument("--only", default="", help="races whose name has this in it")
     made.add_argument("--out", type=Path, help="also write OUT.jsonl and OUT.md")
     made.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)  # of the process that started this one
@@ -81,17 +86,18 @@ def setting_of(arguments: argparse.Namespace, scratch: Path) -> Setting:
         curve_steps=arguments.curve_steps,
         search_rows=arguments.search_rows,
         seed=arguments.seed,
+        precision=arguments.precision,
     )
     return replace(setting, **QUICK) if arguments.quick else setting
 
 
-def measured(race: Race, rounds: int, again: Sequence[str]) -> dict[str, Any]:
+def measured(race: Race, rounds: int, precision: str, again: Sequence[str]) -> dict[str, Any]:
     """The record of one race."""
     ready = {name: contender.make() for name, contender in race.contenders.items()}
     found = interleaved(
         {name: each.call for name, each in ready.items()},
         rounds=rounds,
-        peak=lambda: matrix_product_flops_per_s("cpu", "fp32"),
+        peak=lambda: matrix_product_flops_per_s("cpu", precision),
     )
     notes = {name: each.note for name, each in ready.items()}
     ready.clear()
@@ -107,21 +113,26 @@ def records(arguments: argparse.Namespace, setting: Setting) -> Iterator[dict[st
         "model": setting.random or setting.model.name,
         "data": "real" if setting.data else "made up, with the lengths of real ones",
         "rounds": rounds,
-        **{name: getattr(setting, name) for name in (*QUICK, "seed")},
+        **{name: getattr(setting, name) for name in (*QUICK, "seed", "precision")},
     }
-    for line in arguments.lines or LINES:
+    for line in arguments.lines or _lines(arguments.precision):
         again = _again(arguments, setting, line)
         for race in LINES[line](setting):
             if arguments.only in race.name:
                 print(f"{datetime.now(UTC):%H:%M:%S} {race.name}", file=sys.stderr)
-                found = measured(race, rounds, again)
+                found = measured(race, rounds, setting.precision, again)
                 yield {**found, "line": line, "setting": described, "environment": environment()}
+
+
+def _lines(precision: str) -> list[str]:
+    return [line for line in LINES if precision == "fp32" or line not in FLOAT32_ALONE]
 
 
 def _again(arguments: argparse.Namespace, setting: Setting, line: str) -> list[str]:
     """Arguments that give another process the same setting."""
     sizes = {
-        name: str(getattr(setting, name)) for name in ("rows", "training_rows", "curve_steps", "search_rows", "seed")
+        name: str(getattr(setting, name))
+        for name in ("rows", "training_rows", "curve_steps", "search_rows", "seed", "precision")
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in sizes.items()]
     options += [f"--model={setting.model}", f"--scratch={setting.scratch}", f"--threads={torch.get_num_threads()}"]
@@ -134,6 +145,8 @@ def main() -> int:
     unknown = [line for line in arguments.lines if line not in LINES]
     if unknown:
         parser().error(f"no line {', '.join(unknown)}; there are {', '.join(LINES)}")
+    if wrong := [line for line in arguments.lines if line not in _lines(arguments.precision)]:
+        parser().error(f"{', '.join(wrong)}: measured in float32 only")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     with TemporaryDirectory(prefix="xstilts-bench-") as scratch:

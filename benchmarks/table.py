@@ -15,8 +15,9 @@ def markdown(records: Sequence[Record]) -> str:
 
 def _head(record: Record) -> Iterator[str]:
     found, setting = record["environment"], record["setting"]
+    precision = {"fp32": "float32", "bf16": "bfloat16"}[setting.get("precision", "fp32")]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    yield f"{found['cpu']}, {found['threads']} threads, float32; Python {found['python']}, {versions}; {found['commit']}."
+    yield f"{found['cpu']}, {found['threads']} threads, {precision}; Python {found['python']}, {versions}; {found['commit']}."
     yield f"Model: {setting['model']}. Rows: {setting['data']}. Seed {setting['seed']}, {setting['rounds']} rounds."
     yield ""
     yield (

@@ -17,6 +17,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from benchmarks.race import Timed
 from xstilts.hyperparameters import Training
 from xstilts.models.loading import quiet
+from xstilts.models.precision import Precision
 from xstilts.task_types import Features
 from xstilts.task_types.base import IntArray
 
@@ -74,6 +75,7 @@ def train_once(
     collate: Callable[[list[Item]], Any],
     settings: Training,
     *,
+    precision: Precision = "fp32",
     losses: bool = False,
 ) -> Watch:
     """One training on the given batches, with the same hyper-parameters as ours.
@@ -84,6 +86,7 @@ def train_once(
         batches: rows of each step, equally many in each.
         collate: pads a batch.
         settings: hyper-parameters; the schedule is linear.
+        precision: ``bf16`` trains under autocast, as ours does.
         losses: log every step's loss, which costs some time.
     """
     watch = Watch()
@@ -108,6 +111,7 @@ def train_once(
             report_to=[],
             disable_tqdm=True,
             use_cpu=True,
+            bf16=precision == "bf16",
             remove_unused_columns=False,
         )
         trainer = _Given(

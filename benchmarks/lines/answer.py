@@ -20,8 +20,8 @@ from xstilts.models.model import Model
 from xstilts.task_types import Span, SpanExample
 
 ENCODING = Encoding(max_length=384, stride=128)
-NEAR = 1e-3
-"""Scores (sums of two logits of deviation 1) that differ by less are the same."""
+NEAR = 1e-3, 0.5
+"""Scores (sums of two logits of deviation 1) that differ by less are the same: in float32, in bfloat16."""
 OURS, DEFAULT, BEST = "xstilts", "run_qa example", "run_qa example, sorted, best batch"
 _SHARE = 8  # rows are this many times longer than those of the other lines
 
@@ -40,7 +40,7 @@ def races(setting: Setting) -> Iterator[Race]:
     inputs = [(e.question, e.context) for e in examples]
 
     def ours() -> Ready:
-        model = Model.load(folder)
+        model = Model.load(folder, precision=setting.precision)
         return Ready(lambda: predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0])
 
     def load() -> QuestionAnswering:
@@ -50,6 +50,7 @@ def races(setting: Setting) -> Iterator[Race]:
             stride=ENCODING.stride,
             n_best=ENCODING.n_best,
             max_answer_length=ENCODING.max_answer_length,
+            precision=setting.precision,
         )
 
     def default() -> Ready:
@@ -68,7 +69,7 @@ def races(setting: Setting) -> Iterator[Race]:
         unit="tokens",
         contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
         base=OURS,
-        check=lambda answers: same_spans(answers, examples),
+        check=lambda answers: same_spans(answers, examples, setting.near(*NEAR)),
         notes={"rows": len(examples), "windows": features.num_sequences, "tokens": tokens},
     )
 
@@ -81,14 +82,16 @@ def _plain(setting: Setting, examples: Sequence[SpanExample]) -> list[SpanExampl
     ]
 
 
-def same_spans(answers: Mapping[str, Sequence[Mapping[str, Any]]], examples: Sequence[SpanExample]) -> Agreement:
+def same_spans(
+    answers: Mapping[str, Sequence[Mapping[str, Any]]], examples: Sequence[SpanExample], near: float
+) -> Agreement:
     """The same span with the same score; another span of the same score is a tie."""
     differences = []
     for name, theirs in answers.items():
         for example, own, other in zip(examples, answers[OURS], theirs, strict=True):
             distance = abs(float(own["score"]) - float(other["score"]))
             same = (own["start"], own["text"]) == (other["start"], other["text"])
-            if not same or not distance <= NEAR:
+            if not same or not distance <= near:
                 where = f"row {example.id}: {own['start']} {own['text']!r}, {name}: {other['start']} {other['text']!r}"
                 differences.append(Difference(where, distance))
-    return Agreement(f"best spans of {len(examples)} rows", differences, NEAR)
+    return Agreement(f"best spans of {len(examples)} rows", differences, near)

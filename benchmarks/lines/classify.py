@@ -18,8 +18,8 @@ from xstilts.models.model import Model
 from xstilts.task_types import Classification
 
 ENCODING = Encoding(max_length=128)
-NEAR = 1e-3
-"""Probabilities that differ by less are the same."""
+NEAR = 1e-3, 0.1
+"""Probabilities that differ by less are the same: in float32, in bfloat16."""
 OURS, DEFAULT, BEST = "xstilts", "transformers pipeline", "transformers pipeline, sorted, best batch"
 
 
@@ -35,7 +35,7 @@ def races(setting: Setting) -> Iterator[Race]:
     options = {"truncation": True, "max_length": ENCODING.max_length}
 
     def ours() -> Ready:
-        model = Model.load(folder)
+        model = Model.load(folder, precision=setting.precision)
 
         def call() -> list[dict[str, Any]]:
             return predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0]
@@ -43,10 +43,13 @@ def races(setting: Setting) -> Iterator[Race]:
         return Ready(call)
 
     def default() -> Ready:
-        return Ready(piped(load_pipeline("text-classification", folder), inputs, lengths, 1, **options), "batch 1")
+        return Ready(
+            piped(load_pipeline("text-classification", folder, setting.precision), inputs, lengths, 1, **options),
+            "batch 1",
+        )
 
     def best() -> Ready:
-        pipe = load_pipeline("text-classification", folder)
+        pipe = load_pipeline("text-classification", folder, setting.precision)
         return best_of({f"batch {size}": piped(pipe, inputs, lengths, size, **options) for size in (8, 16, 32)})
 
     tokens, flops = int(lengths.sum()), setting.flops(lengths.tolist(), reads=len(lengths))
@@ -56,12 +59,12 @@ def races(setting: Setting) -> Iterator[Race]:
         unit="tokens",
         contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
         base=OURS,
-        check=lambda answers: same_labels(answers, [e.id for e in examples]),
+        check=lambda answers: same_labels(answers, [e.id for e in examples], setting.near(*NEAR)),
         notes={"rows": len(examples), "tokens": tokens},
     )
 
 
-def same_labels(answers: Mapping[str, Sequence[Mapping[str, Any]]], ids: Sequence[str]) -> Agreement:
+def same_labels(answers: Mapping[str, Sequence[Mapping[str, Any]]], ids: Sequence[str], near: float) -> Agreement:
     """The same label for every row, with the same probability. ``ids`` are the rows'."""
     ours, differences = answers[OURS], []
     labels = {str(row["label"]) for row in ours}
@@ -73,7 +76,7 @@ def same_labels(answers: Mapping[str, Sequence[Mapping[str, Any]]], ids: Sequenc
             given = chances[other["label"]]
             # Another label than ours is a tie when ours comes out as likely.
             distance = max(abs(given - other["score"]), chances[own["label"]] - given)
-            if own["label"] != other["label"] or not distance <= NEAR:
+            if own["label"] != other["label"] or not distance <= near:
                 where = f"row {row_id}: {own['label']}, {name}: {other['label']}"
                 differences.append(Difference(where, distance))
-    return Agreement(f"labels of {len(ids)} rows ({len(labels)} labels occur)", differences, NEAR)
+    return Agreement(f"labels of {len(ids)} rows ({len(labels)} labels occur)", differences, near)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from benchmarks.lines.embed import ENCODING, same_vectors, vectors_of
+from benchmarks.lines.embed import ENCODING, NEAR, same_vectors, vectors_of
 from benchmarks.peers import layer_encoder
 from benchmarks.race import Agreement, Contender, Race, Ready
 from benchmarks.rows import LANGUAGES, spread
@@ -32,13 +32,13 @@ def races(setting: Setting) -> Iterator[Race]:
 
     def ours(layer: int) -> Callable[[], Ready]:
         def make() -> Ready:
-            model = Model.start(setting.model, None)
+            model = Model.start(setting.model, None, precision=setting.precision)
             return Ready(lambda: np.concatenate([vectors_of(model, texts, layer) for texts in sets]))
 
         return make
 
     def theirs() -> Ready:
-        encode = layer_encoder(setting.model, ENCODING.max_length)
+        encode = layer_encoder(setting.model, ENCODING.max_length, setting.precision)
         return Ready(lambda: np.concatenate([encode(texts, middle, BATCH) for texts in sets]), f"batch {BATCH}, sorted")
 
     def named(layer: int) -> str:
@@ -47,7 +47,7 @@ def races(setting: Setting) -> Iterator[Race]:
     peer = f"transformers, all hidden states, layer {middle} of {last}"
 
     def check(answers: Mapping[str, FloatArray]) -> Agreement:
-        return same_vectors({name: answers[name] for name in (named(middle), peer)}, named(middle))
+        return same_vectors({name: answers[name] for name in (named(middle), peer)}, named(middle), setting.near(*NEAR))
 
     contenders = {
         named(layer): Contender(ours(layer), sum(lengths), setting.flops(lengths, up_to=layer)) for layer in asked

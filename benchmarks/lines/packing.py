@@ -1,4 +1,4 @@
-"""The encoder alone, packed against padded, forward and with backward, on the same XNLI rows, half of them train rows.
+"""The encoder alone in float32, packed against padded, forward and with backward, on the same XNLI rows, half train rows.
 
 Padded to the longest of each random batch, and padded after sorting the whole set, of whose batches those at even steps
 are taken: other rows than the random ones, so speeds are compared per token. The notes say how many rows each way
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from benchmarks.peers import PLAIN
+from benchmarks.peers import plain
 from benchmarks.race import Agreement, Call, Contender, Difference, Race, Ready
 from benchmarks.rows import LANGUAGES
 from benchmarks.setting import Setting
@@ -143,7 +143,7 @@ def _packed(setting: Setting) -> Encoder:
 def _plain(setting: Setting) -> Any:
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "add_pooling_layer": False}
     with quiet():
-        return AutoModel.from_pretrained(setting.model, **PLAIN, **off).eval()
+        return AutoModel.from_pretrained(setting.model, **plain("fp32"), **off).eval()
 
 
 def block_of(features: Features, sequences: IntArray) -> Block:

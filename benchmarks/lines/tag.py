@@ -23,8 +23,8 @@ from xstilts.task_types import Tagging, TaggingExample
 from xstilts.task_types.classification import log_softmax
 
 ENCODING = Encoding(max_length=512)
-NEAR = 1e-3
-"""Probabilities that differ by less are the same."""
+NEAR = 1e-3, 0.1
+"""Probabilities that differ by less are the same: in float32, in bfloat16."""
 OURS, DEFAULT, BEST = "xstilts", "transformers pipeline", "transformers pipeline, sorted, best batch"
 
 
@@ -41,19 +41,24 @@ def races(setting: Setting) -> Iterator[Race]:
     options = {"is_split_into_words": True, "ignore_labels": []}
 
     def ours() -> Ready:
-        model = Model.load(folder)
+        model = Model.load(folder, precision=setting.precision)
         return Ready(lambda: predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0])
 
     def default() -> Ready:
-        return Ready(piped(load_pipeline("token-classification", folder), inputs, lengths, 1, **options), "batch 1")
+        return Ready(
+            piped(load_pipeline("token-classification", folder, setting.precision), inputs, lengths, 1, **options),
+            "batch 1",
+        )
 
     def best() -> Ready:
-        pipe = load_pipeline("token-classification", folder)
+        pipe = load_pipeline("token-classification", folder, setting.precision)
         return best_of({f"batch {size}": piped(pipe, inputs, lengths, size, **options) for size in (8, 16, 32)})
 
     def check(answers: Mapping[str, Any]) -> Agreement:
-        logits = predict_logits(Model.load(folder), features, micro_batch_tokens=MICRO_BATCH_TOKENS)
-        return same_tags(answers, examples, np.exp(log_softmax(logits)))
+        logits = predict_logits(
+            Model.load(folder, precision=setting.precision), features, micro_batch_tokens=MICRO_BATCH_TOKENS
+        )
+        return same_tags(answers, examples, np.exp(log_softmax(logits)), setting.near(*NEAR))
 
     tokens, flops = int(lengths.sum()), setting.flops(lengths.tolist(), reads=len(features.read))
     made = {OURS: ours, DEFAULT: default, BEST: best}
@@ -77,13 +82,14 @@ def _plain(setting: Setting, examples: Sequence[TaggingExample]) -> list[Tagging
     ]
 
 
-def same_tags(answers: Mapping[str, Any], examples: Sequence[TaggingExample], chances: Any) -> Agreement:
+def same_tags(answers: Mapping[str, Any], examples: Sequence[TaggingExample], chances: Any, near: float) -> Agreement:
     """The same tag for every word, by the pipeline's answer at the word's first sub-word.
 
     Args:
         answers: ours as scored outputs, the pipeline's as entities.
         examples: the sentences.
         chances: probabilities of our tags, one row for each word.
+        near: how far probabilities may lie apart.
     """
     differences: list[Difference] = []
     at = 0
@@ -95,18 +101,18 @@ def same_tags(answers: Mapping[str, Any], examples: Sequence[TaggingExample], ch
             for entity in answers[name][i]:
                 found.setdefault(int(entity["start"]), entity)
             for w, (tag, place) in enumerate(zip(own, places, strict=True)):
-                differences += _compared(f"{example.id} word {w}", name, tag, found.get(place), chances[at + w])
+                differences += _compared(f"{example.id} word {w}", name, tag, found.get(place), chances[at + w], near)
         at += len(example.words)
     tags = len({tag for output in answers[OURS] for tag in output["tags"]})
-    return Agreement(f"tags of {at} words ({tags} tags occur)", differences, NEAR)
+    return Agreement(f"tags of {at} words ({tags} tags occur)", differences, near)
 
 
-def _compared(where: str, name: str, tag: str, entity: Any, chances: Any) -> Iterator[Difference]:
+def _compared(where: str, name: str, tag: str, entity: Any, chances: Any, near: float) -> Iterator[Difference]:
     if entity is None:
         yield Difference(f"{where}: {tag}, {name}: no answer", 1.0)
         return
     given = float(chances[UPOS.index(entity["entity"])])
     # Another tag than ours is a tie when ours comes out as likely.
     distance = max(abs(given - float(entity["score"])), float(chances[UPOS.index(tag)]) - given)
-    if entity["entity"] != tag or not distance <= NEAR:
+    if entity["entity"] != tag or not distance <= near:
         yield Difference(f"{where}: {tag}, {name}: {entity['entity']}", distance)

@@ -30,8 +30,8 @@ from xstilts.training import TaskCourse, train
 ENCODING = Encoding(max_length=128)
 BATCHES = (16, 32)
 CURVE_BATCH, MEMORY_BATCH = 16, 32
-NEAR = 0.02
-"""Losses without dropout that differ by less are the same: float32 rounding, grown over the steps."""
+NEAR = 0.02, 0.1
+"""Losses without dropout that differ by less are the same: rounding, grown over the steps, in float32 and in bfloat16."""
 OURS, GROUPED = "xstilts", "Trainer, group by length"
 DYNAMIC, FIXED = "Trainer, dynamic padding", "Trainer, padded to 128"
 
@@ -114,6 +114,7 @@ class Fitting:
             self.setting.model,
             self.task_type.head,
             self.setting.seed,
+            precision=self.setting.precision,
             dropout=self.dropout,
             attention_dropout=self.dropout,
         )
@@ -142,7 +143,8 @@ class Fitting:
         """The Trainer on the given batches."""
         model, settings = fitting(self.folder, AutoModelForSequenceClassification, self.dropout), self.course(steps)
         items, collate = items_of(self.features, labels=self.labels), self.collator(padding)
-        return Ready(lambda: train_once(model, items, batches, collate, settings.settings).timed())
+        precision = self.setting.precision
+        return Ready(lambda: train_once(model, items, batches, collate, settings.settings, precision=precision).timed())
 
     def collator(self, padding: bool | str) -> Callable[[list[Item]], Any]:
         """Pads a batch to its longest sequence, or all to 128."""
@@ -168,26 +170,30 @@ class Fitting:
             batches,
             self.collator(True),
             course.settings,
+            precision=self.setting.precision,
             losses=True,
         ).losses
-        return compared(ours, theirs, exact=self.dropout == 0.0)
+        return compared(ours, theirs, self.setting.near(*NEAR), exact=self.dropout == 0.0)
 
 
-def compared(ours: Sequence[float], theirs: Sequence[float], *, exact: bool) -> Agreement:
+def compared(ours: Sequence[float], theirs: Sequence[float], within: float, *, exact: bool) -> Agreement:
     """Loss curves: every step where nothing is random; else their mean difference against its own noise.
 
     Args:
         ours, theirs: the loss of each step.
+        within: what rounding explains.
         exact: dropout is off, so that the same batches give the same losses.
     """
     apart = [a - b for a, b in zip(ours, theirs, strict=True)]
     evidence = {"our_losses": [round(x, 5) for x in ours], "their_losses": [round(x, 5) for x in theirs]}
     if exact:
         largest = max(map(abs, apart))
-        differences = [Difference(f"step {i + 1}", abs(d)) for i, d in enumerate(apart) if not abs(d) <= NEAR]
-        return Agreement(f"losses of {len(apart)} steps, largest difference {largest:.1e}", differences, NEAR, evidence)
+        differences = [Difference(f"step {i + 1}", abs(d)) for i, d in enumerate(apart) if not abs(d) <= within]
+        return Agreement(
+            f"losses of {len(apart)} steps, largest difference {largest:.1e}", differences, within, evidence
+        )
     mean, error = statistics.fmean(apart), statistics.stdev(apart) / math.sqrt(len(apart))
-    near = NEAR + 3 * error
+    near = within + 3 * error
     differences = [] if abs(mean) <= near else [Difference("mean over all steps", abs(mean))]
     said = f"losses of {len(apart)} steps, mean difference {mean:.3f}, standard error {error:.3f}"
     return Agreement(said, differences, near, evidence)

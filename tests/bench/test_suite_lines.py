@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,13 @@ def test_contenders_do_the_same_work_and_agree(setting: Setting, line: str) -> N
         assert found.holds, found.as_json()
 
 
+@pytest.mark.parametrize("line", ["classify", "embed", "train", "masked-lm"])
+def test_contenders_agree_in_bfloat16(setting: Setting, line: str) -> None:
+    for race, answers in raced(replace(setting, precision="bf16"), line):
+        found = race.check(answers)
+        assert found.holds, found.as_json()
+
+
 def test_labels_that_differ_are_found(setting: Setting) -> None:
     ((race, answers),) = raced(setting, "classify")
     assert len({row["label"] for row in answers[classify.OURS]}) > 1
@@ -103,7 +111,7 @@ def test_a_tag_is_read_at_the_first_subword_of_its_word() -> None:
     chances = np.zeros((2, len(UPOS)))
     chances[0, UPOS.index("NOUN")] = chances[1, UPOS.index("VERB")] = 0.9
     answers = {tag.OURS: [{"tags": ["NOUN", "VERB"]}], tag.DEFAULT: [entities], tag.BEST: [entities]}
-    assert not tag.same_tags(answers, [example], chances).differences
+    assert not tag.same_tags(answers, [example], chances, tag.NEAR[0]).differences
 
 
 def test_spans_that_differ_are_found(setting: Setting) -> None:
@@ -115,12 +123,12 @@ def test_spans_that_differ_are_found(setting: Setting) -> None:
 
 def test_vectors_that_differ_are_found() -> None:
     vectors = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
-    assert embed.same_vectors({"a": vectors, "b": 3 * vectors}, "a").holds
+    assert embed.same_vectors({"a": vectors, "b": 3 * vectors}, "a", 1e-4).holds
     wrong = vectors.copy()
     wrong[3] = vectors[2]
-    found = embed.same_vectors({"a": vectors, "b": wrong}, "a")
+    found = embed.same_vectors({"a": vectors, "b": wrong}, "a", 1e-4)
     assert [d.where for d in found.differences] == ["text 3: b"]
-    assert not embed.same_vectors({"a": vectors, "b": wrong * np.nan}, "a").holds
+    assert not embed.same_vectors({"a": vectors, "b": wrong * np.nan}, "a", 1e-4).holds
 
 
 def test_neighbours_that_differ_are_found_and_ties_are_not(setting: Setting) -> None:
@@ -143,11 +151,11 @@ def test_neighbours_that_differ_are_found_and_ties_are_not(setting: Setting) -> 
 def test_loss_curves_that_differ_are_found() -> None:
     curve = [1.1 - 0.01 * i for i in range(20)]
     noise = np.random.default_rng(0).normal(0, 0.1, 20)
-    assert train.compared(curve, [x + 0.001 for x in curve], exact=True).holds
-    assert not train.compared(curve, [*curve[:-1], 0.5], exact=True).holds
-    assert train.compared(curve, (curve + noise).tolist(), exact=False).holds
-    assert not train.compared(curve, (curve + noise + 0.3).tolist(), exact=False).holds
-    assert not train.compared([*curve[:-1], float("nan")], curve, exact=True).holds
+    assert train.compared(curve, [x + 0.001 for x in curve], train.NEAR[0], exact=True).holds
+    assert not train.compared(curve, [*curve[:-1], 0.5], train.NEAR[0], exact=True).holds
+    assert train.compared(curve, (curve + noise).tolist(), train.NEAR[0], exact=False).holds
+    assert not train.compared(curve, (curve + noise + 0.3).tolist(), train.NEAR[0], exact=False).holds
+    assert not train.compared([*curve[:-1], float("nan")], curve, train.NEAR[0], exact=True).holds
 
 
 def test_a_loss_of_other_weights_is_found(setting: Setting, tmp_path: Path) -> None:
