@@ -38,6 +38,8 @@ from xstilts.models.loading import load_tokenizer
 from xstilts.models.packed_attention import NAME
 from xstilts.plan.plan import Plan
 from xstilts.plan.planner import make_plan
+from xstilts.rows import without_gold
+from xstilts.task_types import Retrieval
 from xstilts.tasks.folder import DataFolder, read_examples
 from xstilts.tasks.task import Task
 
@@ -239,24 +241,22 @@ def measure_lengths(data: Path, tokenizer_folder: Path) -> dict[str, Any]:
     for task in (*tasks.targets(), *tasks.intermediate()):
         for split in task.files:
             for language in folder.languages(task, split):
-                examples = read_examples(task, folder.files(task, split, language), language)[:MEASURED_ROWS]
-                lengths = _lengths(task, examples, tokenizer)
+                rows = _rows(task, read_examples(task, folder.files(task, split, language), language))
+                lengths = task.type.encode(rows, tokenizer, task.encoding).lengths.tolist()
                 found.setdefault(task.name, {}).setdefault(split, {})[language] = {
-                    "rows": len(examples),
-                    "sequences": round(len(lengths) / max(1, _texts(task, examples)), 3),
+                    "rows": len(rows),
+                    "sequences": round(len(lengths) / len(rows), 3),
                     "mean": round(statistics.fmean(lengths), 2),
                     "mean_square": round(statistics.fmean(n * n for n in lengths), 1),
                 }
     return found
 
 
-def _texts(task: Task, examples: Sequence[Any]) -> int:
-    return sum(len(e.queries) + len(e.pool) for e in examples) if task.trains_on is None else len(examples)
-
-
-def _lengths(task: Task, examples: Sequence[Any], tokenizer: Any) -> list[int]:
-    lengths: list[int] = task.type.encode(examples, tokenizer, task.encoding).lengths.tolist()
-    return lengths
+def _rows(task: Task, examples: Sequence[Any]) -> list[Any]:
+    """The first rows; of a bitext, the first sentences of both sides."""
+    if isinstance(task.type, Retrieval):
+        return [text for e in examples for side in (e.queries, e.candidates) for text in side[:MEASURED_ROWS]]
+    return without_gold(examples[:MEASURED_ROWS])
 
 
 def main() -> None:
@@ -271,6 +271,8 @@ def main() -> None:
         lengths = measure_lengths(arguments.measure_lengths, arguments.tokenizer)
         LENGTHS.write_text(json.dumps(lengths, indent=1) + "\n", encoding="utf-8")
         return
+    if not LENGTHS.is_file():
+        made.error(f"{LENGTHS.name} is not there: make it with --measure-lengths DATA --tokenizer MODEL")
     pricing = Pricing(encoder_of(1024, 24, 16, 4096), json.loads(LENGTHS.read_text(encoding="utf-8")))
     found = list(ways(plan_of(arguments.study), pricing))
     print(f"{arguments.study}, XLM-R Large, {arguments.tflops:g} TFLOP/s sustained\n")
