@@ -37,7 +37,7 @@ _LETTERS = 4
 def make_encoder(folder: Path, shape: Architecture, seed: int) -> None:
     """Write config.json, model.safetensors and the tokenizer's files to ``folder``, in XLM-R's layout."""
     folder.mkdir(parents=True)
-    write_tokenizer(folder, _whole_words(shape.vocabulary), shape.max_length)
+    write_tokenizer(folder, whole_words(shape.vocabulary), shape.max_length)
     write_encoder(folder, shape, shape.vocabulary, seed)
 
 
@@ -50,7 +50,7 @@ def word(number: int) -> str:
     return "".join(letters)
 
 
-def _whole_words(vocabulary: int) -> RustTokenizer:
+def whole_words(vocabulary: int) -> RustTokenizer:
     """A unigram model as XLM-R's, every word of which is one sub-word; the mask is the last one, as there."""
     *first, mask = SPECIAL
     words = [f"▁{word(i)}" for i in range(vocabulary - len(SPECIAL))]

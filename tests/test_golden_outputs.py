@@ -26,14 +26,16 @@ from xstilts.graph.disk import digest_file
 from xstilts.graph.node import VERSIONS, Node, Resources
 from xstilts.graph.worker import Progress
 from xstilts.model_source import find_model
-from xstilts.plan import make_plan
+from xstilts.plan import Plan, make_plan
 from xstilts.scoring import read_rows
+from xstilts.shapes import SHAPES, shape_config
 from xstilts.study import parse_study
 from xstilts.tasks.folder import DataFolder
 
 GOLDEN = Path(__file__).parent / "golden"
 RENEW = "XSTILTS_RENEW_GOLDEN=1 python -m pytest tests/test_golden_outputs.py"
 DECIMALS = 3
+DRAWN = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 200}
 
 
 def rounded(value: Any) -> Any:
@@ -77,7 +79,7 @@ def shown(kind: str, out: Path) -> Any:
             if n in counts
         }
         return {**kept, "log": log}
-    if kind == "prune":
+    if kind in ("prune", "random"):
         with safe_open(out / "model" / "model.safetensors", "np") as weights:
             sums = {name: weights.get_tensor(name).sum().item() for name in sorted(weights.keys())}
         return {
@@ -139,17 +141,30 @@ def outputs(tmp_path_factory: pytest.TempPathFactory, module_patch: pytest.Monke
         study, DataFolder(data), models, precision="fp32", digest=digest_file, device=fingerprint("cpu", 1, "fp32")
     )
 
+    nodes, files = {**plan.graph.by_key}, dict(plan.files)
+    drawn = _drawn(raw["models"]["tiny"]["path"], module_patch)
+    nodes |= drawn.graph.by_key
+    files |= drawn.files
+
     def run(node: Node) -> Path:
         out = home / node.key
         if not out.exists():
-            parents = {role: run(plan.graph.by_key[key]) for role, key in node.parents.items()}
+            parents = {role: run(nodes[key]) for role, key in node.parents.items()}
             out.mkdir()
-            execute(node, parents, out, Resources(plan.files, plan.models, threads=1), Progress(lambda event: None))
+            execute(node, parents, out, Resources(files, plan.models, threads=1), Progress(lambda event: None))
         return out
 
     for kind in VERSIONS:
-        found[kind] = rounded(shown(kind, run(next(n for n in plan.graph if n.kind == kind))))
+        found[kind] = rounded(shown(kind, run(next(n for n in nodes.values() if n.kind == kind))))
     return found
+
+
+def _drawn(words: str, patch: pytest.MonkeyPatch) -> Plan:
+    """A model of a named shape with random weights, in a plan of its own."""
+    patch.setitem(SHAPES, "small-world", {**shape_config("xlm-r-base", 1), **DRAWN})
+    model = {"shape": "small-world", "random_weights": True, "tokenizer": words}
+    study = parse_study(tiny_study(models={"drawn": model}, targets=["pawsx"], splits=["dev"], languages=["de"]))
+    return make_plan(study, DataFolder(tiny_data()), [], precision="fp32", digest=digest_file)
 
 
 @pytest.mark.parametrize("kind", VERSIONS)

@@ -12,8 +12,8 @@ from tiny_world import fake_model
 from xstilts.errors import ModelError
 from xstilts.graph.disk import digest_file
 from xstilts.hub.ledger import Ledger
+from xstilts.model_choice import ModelChoice
 from xstilts.model_source import TOKENIZER_FILES, ModelSource, find_model
-from xstilts.study import ModelChoice
 
 
 def found(folder: Path, name: str = "m") -> ModelSource:

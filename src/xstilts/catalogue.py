@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from xstilts import tasks
+from xstilts.memory.dimensions import dimensions
+from xstilts.model_choice import ModelChoice
 from xstilts.model_source import find_model
 from xstilts.models.families import FAMILIES
-from xstilts.study import ModelChoice
+from xstilts.shapes import SHAPES, shape_config, weights
 from xstilts.tasks.task import Task
 
 
@@ -66,6 +68,33 @@ def describe_models(folders: Iterable[Path] = ()) -> dict[str, Any]:
             }
         )
     return {"families": families, "models": models}
+
+
+def describe_shapes(names: Iterable[str] | None = None, layers: int | None = None) -> list[dict[str, Any]]:
+    """Named shapes as plain data: sizes and parameters, counted without loading anything; none named: all of them."""
+    found = []
+    for name in SHAPES if names is None else names:
+        config = shape_config(name, layers)
+        of = dimensions(config)
+        found.append(
+            {
+                "shape": name,
+                "family": of.family,
+                "layers": of.layers,
+                "decoder_layers": of.decoder_layers,
+                "hidden_size": of.hidden,
+                "inner_size": of.inner,
+                "heads": of.heads,
+                "vocabulary": of.vocabulary,
+                "parameters": of.parameters,
+                "encoder_parameters": sum(
+                    w.count for w in weights(config) if not w.name.startswith(("decoder.", "lm_head."))
+                ),
+                "gib_fp32": round(4 * of.parameters / 2**30, 2),
+                "gib_bf16": round(2 * of.parameters / 2**30, 2),
+            }
+        )
+    return found
 
 
 def _digest(path: Path) -> str:

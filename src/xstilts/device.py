@@ -56,6 +56,22 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _gpu_name(device: str) -> str:
+    try:
+        return nvidia_smi(device, "name,driver_version")
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ModelError(
+            f"nvidia-smi does not say what {device} is: {error}",
+            hint="a measurement is of one device, so its name is needed before anything is computed",
+        ) from error
+
+
+def nvidia_smi(device: str, fields: str) -> str:
+    """What nvidia-smi says of one card: its ``fields``, separated by commas.
+
+    Raises:
+        ModelError: ``CUDA_VISIBLE_DEVICES`` hides it.
+        OSError, subprocess.SubprocessError: there is no nvidia-smi, or it fails.
+    """
     number = device.partition(":")[2] or "0"
     if visible := os.environ.get(
         "CUDA_VISIBLE_DEVICES"
@@ -64,15 +80,8 @@ def _gpu_name(device: str) -> str:
         if int(number) >= len(names):
             raise ModelError(f"{device} is not there: CUDA_VISIBLE_DEVICES is {visible!r}")
         number = names[int(number)].strip()
-    command = ["nvidia-smi", f"--id={number}", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ModelError(
-            f"nvidia-smi does not say what {device} is: {error}",
-            hint="a measurement is of one device, so its name is needed before anything is computed",
-        ) from error
-    return asked.stdout.strip()
+    command = ["nvidia-smi", f"--id={number}", f"--query-gpu={fields}", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
 def worker_threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ XstiltsError
 ├── StoreError       the store: damaged node, disk full, read-only
 ├── TrainingError    a run that cannot go on: NaN loss, no rows left
 ├── MeasurementError a measured process failed, or there is nothing to measure
+├── MemoryNeedError  what is asked needs more memory than the device has
 ├── StatisticsError  numbers that cannot bear what is asked of them: too few, not finite
 ├── TranslationError an engine that translates is missing, fails, or gives other lines than it was given
 └── MissingNameError a task, model, arm or node name that does not exist (lists the nearest)
@@ -73,6 +74,10 @@ class TrainingError(XstiltsError):
 
 class MeasurementError(XstiltsError):
     """A measured process failed, or what is asked cannot be measured."""
+
+
+class MemoryNeedError(XstiltsError):
+    """More memory is needed than there is."""
 
 
 class StatisticsError(XstiltsError):

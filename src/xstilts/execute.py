@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xstilts import scoring, tasks
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding
-from xstilts.inputs import load_task_files
+from xstilts.inputs import input_file, load_task_files
+from xstilts.memory.check import check_room
 from xstilts.rows import choose_rows, open_rows, without_gold
 from xstilts.task_types import Retrieval
 
@@ -40,7 +43,9 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
         progress: told how far it is.
     """
     load_task_files(node.spec, resources)
+    check_room(node, parents, resources)
     kinds: dict[str, Callable[[], Counts]] = {
+        "random": lambda: _random(node, out, resources, progress),
         "pretrain": lambda: _learn(node, parents, out, resources, progress),
         "train": lambda: _learn(node, parents, out, resources, progress),
         "mix": lambda: _learn(node, parents, out, resources, progress),
@@ -65,6 +70,26 @@ def _learn(node: Node, parents: Mapping[str, Path], out: Path, resources: Resour
         case "train":
             return train_node(node, parents, out, resources, progress)
     return mix_node(node, parents, out, resources, progress)
+
+
+def _random(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
+    """A model that has learned nothing, of a named shape."""
+    from xstilts.models.random_weights import write_random_model
+
+    spec = node.spec
+    with TemporaryDirectory(dir=out.parent) as words:
+        for entry in spec["tokenizer"]:
+            shutil.copyfile(input_file(entry["sha256"], resources), Path(words) / entry["name"])
+        return dict(
+            write_random_model(
+                out / "model",
+                spec["config"],
+                spec["seed"],
+                dtype=spec["dtype"],
+                tokenizer=Path(words),
+                progress=lambda done, total: progress(done / 2**30, total / 2**30, "GiB"),
+            )
+        )
 
 
 def _prune(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> Counts:

@@ -17,6 +17,7 @@ from xstilts.graph.node import Graph, Node, Resources
 from xstilts.graph.status import status
 from xstilts.graph.store import Store
 from xstilts.hub import ledger
+from xstilts.model_choice import ModelChoice
 from xstilts.model_source import find_model
 from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
@@ -25,12 +26,13 @@ from xstilts.plan.retries import retries_declared, run_with_retries, with_retrie
 from xstilts.report.grid import Grid
 from xstilts.report.languages import language_tables
 from xstilts.report.masked_lm import masked_lm_notes
+from xstilts.report.random_weights import marked
 from xstilts.report.results import guesses, main_rows, result_rows
 from xstilts.report.retries import retry_notes
 from xstilts.report.retrieval_steps import study_grids, study_rows
 from xstilts.report.sources import translated_notes
 from xstilts.report.table import Table, zero_shot_table
-from xstilts.study import ModelChoice, Study, load_study
+from xstilts.study import Study, load_study
 from xstilts.tasks.folder import DataFolder
 
 if TYPE_CHECKING:
@@ -93,7 +95,9 @@ def plan_study(
         raise DataError("no such data folder", where=str(data), hint="name it with --data DIR")
     folder = DataFolder(data.absolute(), stand_ins(study))
     fetched = ledger.load_ledger(data)
-    choices = {name: fetched.pinned(choice) for name, choice in study.models.items() if not choice.pretrain}
+    choices = {
+        name: fetched.pinned(choice) for name, choice in study.models.items() if not (choice.pretrain or choice.shape)
+    }
     models = [find_model(name, choice, store.digests.digest) for name, choice in choices.items()]
     resolved = {resolve_precision(study.precision, device) for device in devices}
     if len(resolved) > 1:
@@ -187,9 +191,9 @@ def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
             raise MissingNameError("model", name, models, where="--model")
         chosen = models[name]
         models[name] = ModelChoice(path=str(Path(folder).resolve()), note=chosen.note, keep_layers=chosen.keep_layers)
-    for name, choice in models.items():
-        if choice.path is not None and not Path(choice.path).is_absolute():
-            models[name] = choice.model_copy(update={"path": str(file.resolve().parent / choice.path)})
+    for name, choice in models.items():  # an absolute folder stays what it is
+        placed = {f: str(file.resolve().parent / of) for f in ("path", "tokenizer") if (of := getattr(choice, f))}
+        models[name] = choice.model_copy(update=placed)
     return study.model_copy(update={"models": models})
 
 
@@ -250,6 +254,7 @@ def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
         "cells": len(planned.cells),
         "measurements": len(planned.measured),
         "retries": retries_declared(planned),
+        "random": planned.random,
         "precision": planned.precision,
         "input_files": len(planned.files),
         "languages": _languages(planned.graph),
@@ -301,12 +306,12 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
             for split in ("test", "dev"):
                 if any(r["model"] == model and r["split"] == split for r in scored):
                     table = zero_shot_table(scored, payload["study"], model, split, declared, guessed)
-                    from_hub = ledger.notes(payload.get("hub", {}), model)
-                    learned, again = masked_lm_notes(store, payload, model), retry_notes(payload, scored, model)
-                    noted = (*table.notes, *again, *translated_notes(payload), *learned, *from_hub)
-                    found.append(replace(table, notes=noted))
+                    more = (*retry_notes(payload, scored, model), *translated_notes(payload))
+                    more += (*masked_lm_notes(store, payload, model), *ledger.notes(payload.get("hub", {}), model))
+                    shown = [replace(table, notes=(*table.notes, *more))]
                     if by_language or (by_language is None and _declares_distances(payload["study"])):
-                        found += language_tables(scored, payload["study"], model, split, declared, guessed)
+                        shown += language_tables(scored, payload["study"], model, split, declared, guessed)
+                    found += [marked(each, payload, model) for each in shown]
     return found
 
 

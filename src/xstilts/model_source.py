@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xstilts.errors import ModelError
 from xstilts.graph.node import canonical, sha256_text
-from xstilts.study import ModelChoice
+from xstilts.model_choice import ModelChoice
+from xstilts.shapes import RANDOM
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -42,6 +44,7 @@ class ModelSource:
         num_layers: transformer layers.
         note: shown under tables.
         revision: the commit on the hub; empty for a folder.
+        random: how its weights were drawn, of one that has learned nothing; else empty.
     """
 
     name: str
@@ -51,6 +54,7 @@ class ModelSource:
     num_layers: int
     note: str = ""
     revision: str = ""
+    random: str = ""
 
 
 def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) -> ModelSource:
@@ -80,7 +84,22 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
     if not isinstance(layers, int):
         raise ModelError(f"{folder / 'config.json'} does not say how many layers there are", where=where)
     revision = folder.name if choice.id is not None else ""  # the hub's cache names a snapshot by its commit
-    return ModelSource(name, folder.resolve(), identity, str(config.get("model_type")), layers, choice.note, revision)
+    random = _drawn(config)
+    family = str(config.get("model_type"))
+    return ModelSource(name, folder.resolve(), identity, family, layers, choice.note, revision, random)
+
+
+def drawn_weights(folder: Path) -> str:
+    """How the weights of a folder were drawn, of a model that has learned nothing; empty for any other, or no model."""
+    try:
+        return _drawn(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return ""
+
+
+def _drawn(config: Any) -> str:
+    drawn = config.get(RANDOM) if isinstance(config, dict) else None
+    return f"seed {drawn.get('seed')}" if isinstance(drawn, dict) else ""
 
 
 def identity_of(folder: Path, digest: Callable[[Path], str]) -> str:

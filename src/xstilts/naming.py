@@ -5,6 +5,7 @@ from __future__ import annotations
 from xstilts.errors import MissingNameError, StudyError
 from xstilts.hyperparameters import MASKED_LM
 from xstilts.languages import private_use
+from xstilts.shapes import SHAPES
 from xstilts.study import Study
 from xstilts.task_types import Classification, Tagging
 from xstilts.tasks import intermediate, load, names
@@ -31,6 +32,9 @@ def check_names(study: Study) -> None:
                 raise MissingNameError("intermediate task", task, [*intermediate_names, MASKED_LM], where=where)
             if load(task).trains_on is None:
                 raise StudyError(f"{task} has no training rows, so it cannot be an intermediate task", where=where)
+    for name, model in study.models.items():
+        if model.shape is not None and model.shape not in SHAPES:
+            raise MissingNameError("shape", model.shape, SHAPES, where=f"models.{name}.shape")
     _check_texts(study)
     _check_mlqa(study)
     _check_measurements(study)

@@ -25,6 +25,7 @@ from xstilts.hyperparameters import (
     Training,
 )
 from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
+from xstilts.model_choice import ModelChoice
 from xstilts.statistics.corrections import Correction, Declared, Family
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -34,32 +35,6 @@ _M = TypeVar("_M", bound=Frozen)
 Rows = Annotated[int, Field(ge=1)]
 Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 FileList = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
-
-
-class ModelChoice(Frozen):
-    """A Hugging Face encoder: a folder (``path``), a hub id with its revision, or one made from scratch (``pretrain``).
-
-    ``keep_layers`` drops all other layers (from 1) before anything is trained: a smaller size of the same model. ``note`` is
-    shown under the table.
-    """
-
-    path: str | None = None
-    id: str | None = None
-    revision: str | None = None
-    pretrain: Pretraining | None = None
-    keep_layers: tuple[int, ...] | None = Field(None, min_length=1)
-    note: str = ""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ModelChoice:
-        if sum(source is not None for source in (self.path, self.id, self.pretrain)) != 1:
-            raise ValueError(
-                "give one of 'path' (a folder), 'id' (a hub id) and 'pretrain' (made from scratch), not several"
-            )
-        kept = self.keep_layers or ()
-        if list(kept) != sorted({layer for layer in kept if layer >= 1}):
-            raise ValueError(f"keep_layers: {list(kept)} are not layers in their order, counted from 1")
-        return self
 
 
 class OwnLanguage(Frozen):

@@ -13,6 +13,7 @@ from typing import Any
 from xstilts.data.translated import origin
 from xstilts.errors import DataError
 from xstilts.hyperparameters import HUB_TEXT, MaskedLM
+from xstilts.model_source import TOKENIZER_FILES
 from xstilts.study import Study
 from xstilts.tasks import load, targets
 from xstilts.tasks.folder import DataFolder
@@ -75,6 +76,19 @@ class StudyFiles:
                 hint=f"{where}.bitext names the files, translation: 0 does without",
             )
         return {"text": text, "bitext": bitext}
+
+    def tokenizer(self, folder: Path, where: str) -> list[FileEntry]:
+        """The tokenizer's files of a model folder.
+
+        Raises:
+            DataError: there are none.
+        """
+        found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+        if not found:
+            raise DataError(
+                f"no tokenizer files in {str(folder)!r}", where=where, hint="name a model folder of its family"
+            )
+        return [self._entry(path) for path in found]
 
     def _from_the_hub(self, settings: MaskedLM, where: str) -> str:
         """How text comes from the hub, a line for a hint; nothing where the text is a task's rows."""

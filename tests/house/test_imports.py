@@ -18,8 +18,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "xstilts"
 # A module imports from the lines above its own, and from its own package; neighbours on a line do not see each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("languages", "hyperparameters", "device"),
-    ("task_types", "graph", "metrics", "statistics", "measurements"),
+    ("languages", "hyperparameters", "device", "shapes"),
+    ("task_types", "graph", "metrics", "statistics", "measurements", "model_choice"),
     ("data", "study"),
     ("tasks",),
     ("calibration", "chance", "kept_features", "model_source", "naming", "pocket"),
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rows",),
     ("study_files",),
     ("checking", "hub", "submission", "scoring", "plan", "report", "translation"),
-    ("published",),
+    ("memory", "published"),
     ("claims", "recommend"),
     ("batching", "seq2seq"),
     ("models",),

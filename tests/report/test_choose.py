@@ -12,7 +12,9 @@ from timed_world import tatoeba_systems, world, xnli_systems
 
 from xstilts.errors import MissingNameError, StoreError, XstiltsError
 from xstilts.graph.store import Store
+from xstilts.report.impact.answers import impact
 from xstilts.report.impact.choose import Choice, Limits, as_json, choose, evidence_lines
+from xstilts.report.impact.page import page_markdown
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,17 @@ def test_memory_that_is_not_known_does_not_meet_a_limit(tmp_path: Path) -> None:
     with pytest.raises(XstiltsError, match="at most 5 GiB") as caught:
         chosen(store, max_memory_gib=5)
     assert "memory is not known" in caught.value.hint
+
+
+def test_a_model_with_random_weights_is_never_chosen(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.measure("xnli", xnli_systems())
+    store = made.save()
+    payload = store.studies()["small"]
+    store.save_study("small", {**payload, "random": {"big": "xlm-r-xl, seed 1"}})
+    found = choose(Store(store.root), "xnli", Limits())
+    assert name(found) == "half/nli"
+    assert {c.standing.system.model for c, why in found.others if why.startswith("its weights are random")} == {"big"}
+    page = page_markdown(impact(Store(store.root)))
+    assert "RANDOM WEIGHTS in big" in page
+    assert "RANDOM WEIGHTS: big was not pre-trained" in page

@@ -12,8 +12,8 @@ from xstilts.errors import DataError, ModelError
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import Node, Resources
 from xstilts.measurements import Measurement
+from xstilts.model_choice import ModelChoice
 from xstilts.model_source import ModelSource, find_model
-from xstilts.study import ModelChoice
 from xstilts.tasks.folder import DataFolder
 from xstilts.tasks.task import Task
 

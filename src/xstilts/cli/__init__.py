@@ -23,6 +23,7 @@ from xstilts.cli import (
     own_text,
     published,
     recommending,
+    shapes,
     studies,
     translating,
 )
@@ -65,6 +66,7 @@ for verb in (
     measuring.choose,
     looking.tasks,
     looking.models,
+    shapes.shapes,
     looking.score,
     own_text.predict,
     own_text.embed,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xstilts.cli.options import DataDir, JsonTo, StoreDir, TaskFile, emit, err, out
+from xstilts.cli.options import DataDir, JsonTo, StoreDir, TaskFile, emit, err, out, tell_random
 from xstilts.cli.own_text import Device as OneDevice
 from xstilts.cli.own_text import ModelName, Precision
 
@@ -72,8 +72,10 @@ def bench(
     with TemporaryDirectory(prefix="xstilts-bench-") as scratch, _progress() as progress:
         folder = Path(scratch) / "bench" / "out"  # beside it the measurement keeps what outlives an attempt
         folder.mkdir(parents=True)
+        found = find_folder(model, store)
+        tell_random(found)
         node = measure_model(
-            find_folder(model, store),
+            found,
             tasks.load(target),
             data,
             settings,

@@ -49,6 +49,14 @@ TaskFile = Annotated[
 ]
 
 
+def tell_random(folder: Path) -> None:
+    """Say on standard error that a model folder holds random weights, if it does."""
+    from xstilts.model_source import drawn_weights
+
+    if how := drawn_weights(folder):
+        err.print(f"RANDOM WEIGHTS ({how}): {folder} was not pre-trained; its answers mean nothing", markup=False)
+
+
 def emit(json_to: str | None, value: Any, draw: Callable[[], None]) -> None:
     """JSON to a file or standard output when asked for, else what people read."""
     if json_to is None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from xstilts.cli.options import tell_random
+
 if TYPE_CHECKING:
     from xstilts.own_text.outputs import Counts, Step
     from xstilts.own_text.reading import Stream
@@ -61,6 +63,7 @@ def predict(
 
     check_place(out)
     folder = models.find_folder(model, store)
+    tell_random(folder)
     with opened(file) as (name, stream):
         predictor = models.load_predictor(
             folder, task_files=task_file or (), max_length=max_length, precision=precision, device=device
@@ -94,6 +97,7 @@ def embed(
 
     check_place(out)
     folder = models.find_folder(model, store)
+    tell_random(folder)
     with opened(file) as (name, stream):
         loaded, encoding = models.load_embedder(folder, max_length=max_length, precision=precision, device=device)
         layer = models.check_layer(loaded, layer)

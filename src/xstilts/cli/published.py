@@ -72,6 +72,9 @@ def own_studies(
         name, given, file = text.partition("=")
         of = journey.read_study(Path(name)) if given else None
         found.append(from_records(Path(file if given else text), known, of))
+    for own in found:
+        for model in own.refused:
+            err.print(f"not compared: {model} of {own.name} has random weights", markup=False, soft_wrap=True)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +19,38 @@ def plan(
     device: Device = None,
     seeds: Seeds = None,
     task_file: TaskFile = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="What every node will hold, on which device it fits.")
+    ] = False,
+    room: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="With --memory: GiB of each device, instead of asking those that are here."),
+    ] = None,
+    micro_batch_tokens: Annotated[
+        int, typer.Option(min=1, help="With --memory: sub-words in one forward pass.")
+    ] = 4096,
     json_to: JsonTo = None,
 ) -> None:
-    """Show what a study would compute, without computing it."""
+    """Show what a study would compute, without computing it; with --memory, what that takes."""
     from xstilts import journey
+    from xstilts.memory.plan import memory_plan
     from xstilts.report import show
+    from xstilts.report.grid import print_grid
+    from xstilts.report.memory import memory_grids
 
     with journey.open_store(store) as opened:
         planned = journey.plan_study(study, data, opened, model or (), device or ("cpu",), task_file or (), seeds)
         summary = journey.plan_summary(planned, opened)
-    emit(json_to, summary, lambda: show.show_plan(summary, out))
+        if memory:
+            summary["memory"] = memory_plan(planned, device or ("cpu",), micro_batch_tokens, room)
+
+    def draw() -> None:
+        show.show_plan(summary, out)
+        for grid in memory_grids(summary["memory"]) if memory else ():
+            out.print()
+            print_grid(grid, out)
+
+    emit(json_to, summary, draw)
 
 
 def run(
@@ -40,6 +63,13 @@ def run(
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker; default: shared evenly.")] = None,
     micro_batch_tokens: Annotated[int, typer.Option(help="Sub-words in one forward pass.")] = 4096,
     task_file: TaskFile = None,
+    memory_check: Annotated[
+        bool,
+        typer.Option(
+            "--memory-check/--no-memory-check",
+            help="Refuse a node that would not fit before it runs; changes no result.",
+        ),
+    ] = True,
     json_to: JsonTo = None,
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
@@ -51,6 +81,7 @@ def run(
     with journey.open_store(store) as opened:
         planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
+        slots = [replace(slot, memory_check=memory_check) for slot in slots]
         with Display(err, len(planned.graph.nodes)) as display:
             planned, ended = journey.run_study(planned, opened, slots, display)
         tables = journey.tables(opened, planned.study.name)

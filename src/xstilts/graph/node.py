@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 VERSIONS = {
+    "random": 1,
     "pretrain": 4,
     "prune": 1,
     "train": 3,
@@ -108,6 +109,7 @@ class Resources:
         micro_batch_tokens: sub-words in one forward pass; affects rounding and which dropout masks are drawn.
         task_files: files of tasks from outside the package; their digests are in the specs.
         checkpoint_seconds: training time between two checkpoints of a training; 0 for one after every step.
+        memory_check: whether a node that would not fit in memory is refused before it runs.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class Resources:
     micro_batch_tokens: int = 4096
     task_files: tuple[str, ...] = ()
     checkpoint_seconds: float = 120.0
+    memory_check: bool = True
 
     def path(self, sha256: str) -> Path:
         """Where the input file with this digest lies."""

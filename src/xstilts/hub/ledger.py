@@ -15,8 +15,8 @@ from pydantic import Field, ValidationError
 from xstilts.errors import DataError, StoreError
 from xstilts.graph.disk import guarded, read_json, write_json
 from xstilts.hyperparameters import Frozen
+from xstilts.model_choice import ModelChoice
 from xstilts.model_source import ModelSource
-from xstilts.study import ModelChoice
 
 NAME = "hub.json"
 

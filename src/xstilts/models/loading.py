@@ -13,6 +13,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from xstilts.errors import ModelError
+from xstilts.memory.dimensions import stored_tensors
 from xstilts.models.dropout import use_own_dropout
 from xstilts.models.encoder import Encoder
 from xstilts.models.families import execution_of
@@ -52,10 +53,23 @@ def load_encoder(
         config = read_config(folder)
         _override(config, _HIDDEN_DROPOUT, dropout, folder)
         _override(config, _ATTENTION_DROPOUT, attention_dropout, folder)
-        transformer = _load(folder, config)
+        transformer = _load(folder, config, _loaded_as(folder, torch.device(device)))
     use_onednn(transformer)
     use_own_dropout(transformer)
-    return Encoder(transformer, precision).to(device).eval()
+    return Encoder(transformer, precision).to(device, torch.float32).eval()
+
+
+def _loaded_as(folder: Path, device: torch.device) -> torch.dtype:
+    """The dtype that weights have on their way to the device, where they are float32.
+
+    float32 files are memory-mapped and take no memory of the host. Half-precision ones stay mapped too until each weight is
+    widened on its way to another device; a float32 copy of the whole model would lie on the host first otherwise.
+    """
+    if device.type == "cpu":
+        return torch.float32
+    kinds = {kind for _, kind, _ in stored_tensors(folder) if kind in ("F32", "F16", "BF16")}
+    halves = {"F16": torch.float16, "BF16": torch.bfloat16}
+    return halves.get(next(iter(kinds)), torch.float32) if len(kinds) == 1 else torch.float32
 
 
 def check_weights(folder: Path) -> None:
@@ -83,7 +97,7 @@ def read_config(folder: Path) -> Any:
     return config
 
 
-def _load(folder: Path, config: Any) -> Any:
+def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:
     cls = MODEL_MAPPING.get(type(config), None)
     if cls is None or isinstance(cls, tuple):
         raise ModelError(f"transformers has no plain encoder for {config.model_type!r}", where=str(folder))
@@ -94,7 +108,7 @@ def _load(folder: Path, config: Any) -> Any:
         transformer, report = AutoModel.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32,
+            dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

@@ -55,6 +55,7 @@ class Plan:
     measured: tuple[Measured, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()  # in no table, only beside the arms' retrieval by layer
     translated: dict[str, str] = field(default_factory=dict)  # task.split.language -> how a machine translated its rows
+    random: dict[str, str] = field(default_factory=dict)  # model -> how its weights were drawn; it has learned nothing
     unjudged: tuple[str, ...] = ()  # targets of which a collapse cannot be told, and why; where retries are declared
 
     @property
@@ -75,6 +76,7 @@ class Plan:
             "left_out": list(self.left_out),
             "hub": self.hub,
             "translated": self.translated,
+            **({"random": self.random} if self.random else {}),
             "unjudged": list(self.unjudged),
             "targets": {
                 t.name: {"group": t.group, "languages": list(t.languages)} for t in map(load, self.study.targets)

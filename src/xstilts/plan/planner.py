@@ -16,12 +16,14 @@ from typing import Any
 from xstilts.errors import StudyError
 from xstilts.graph.node import Graph, Node
 from xstilts.hyperparameters import MASKED_LM, MASKED_LM_TRAINING, Encoding, MaskedLM, Mixture, Pretraining, Training
+from xstilts.model_choice import ModelChoice
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.plan.checkpoints import checkpoints_of, kept_spec
-from xstilts.plan.checks import check_repeats
+from xstilts.plan.checks import check_lengths, check_repeats
 from xstilts.plan.measured import Answering, Place, measurement_spec
 from xstilts.plan.plan import Cell, Checkpoint, Measured, Plan
+from xstilts.shapes import shape_config
 from xstilts.study import Arm, Study
 from xstilts.study_files import StudyFiles
 from xstilts.task_types import Retrieval
@@ -83,7 +85,10 @@ class _Planner:
     def plan(self, models: list[ModelSource]) -> Plan:
         starts = {m.name: _Start({"model": m.identity}, {}, m.num_layers) for m in models}
         for name, model in self.study.models.items():
-            start = self._pretrained(name, model.pretrain) if model.pretrain else starts[name]
+            if model.shape is not None:
+                start = self._drawn(name, model)
+            else:
+                start = self._pretrained(name, model.pretrain) if model.pretrain else starts[name]
             start = self._pruned(name, start, model.keep_layers) if model.keep_layers else start
             for arm, choice in self.study.arms.items():
                 for seed in self.study.seeds:
@@ -94,7 +99,9 @@ class _Planner:
         left_out = tuple(self.files.left_out.values())
         how = self.files.translated
         of = (self.study, graph, tuple(self.cells), self.files.places, where, self.precision, left_out)
-        return Plan(*of, measured=measured, checkpoints=tuple(self.checkpoints), translated=how)
+        drawn = {m.name: m.random for m in models if m.random}
+        drawn |= {name: f"{m.shape}, seed {m.seed}" for name, m in self.study.models.items() if m.shape}
+        return Plan(*of, measured=measured, checkpoints=tuple(self.checkpoints), translated=how, random=drawn)
 
     def _pruned(self, name: str, start: _Start, layers: tuple[int, ...]) -> _Start:
         """The model with only some of its layers: one node, shared by all arms and seeds."""
@@ -104,9 +111,23 @@ class _Planner:
         node = self._add("prune", {**start.spec, "layers": list(layers)}, start.parents, labels)
         return _Start({}, {"model": node.key}, len(layers))
 
+    def _drawn(self, name: str, choice: ModelChoice) -> _Start:
+        """A model of a named shape with random weights: one node, shared by all arms and seeds."""
+        config = shape_config(str(choice.shape))
+        if "max_position_embeddings" in config:  # two of them stand before the first sub-word
+            check_lengths(self.study, name, config["max_position_embeddings"] - 2, "choose another shape")
+        spec = {
+            "config": config,
+            "seed": choice.seed,
+            "dtype": choice.dtype,
+            "tokenizer": self.files.tokenizer(Path(str(choice.tokenizer)), f"models.{name}.tokenizer"),
+        }
+        node = self._add("random", spec, {}, {"model": name, "task": f"{choice.shape}, random weights"})
+        return _Start({}, {"model": node.key}, config.get("num_hidden_layers") or config["num_layers"])
+
     def _pretrained(self, name: str, settings: Pretraining) -> _Start:
         """A model made from scratch: one node, shared by all arms and seeds."""
-        self._check_lengths(name, settings.model.max_length)
+        check_lengths(self.study, name, settings.model.max_length, f"raise models.{name}.pretrain.model.max_length")
         spec = {
             **self.files.masked_lm(settings, f"models.{name}.pretrain"),
             "settings": settings.in_keys(),
@@ -115,21 +136,6 @@ class _Planner:
         }
         node = self._add("pretrain", spec, {}, {"model": name, "task": "masked LM"})
         return _Start({}, {"model": node.key}, settings.model.num_layers)
-
-    def _check_lengths(self, name: str, positions: int) -> None:
-        """No task may encode longer sequences than a model numbers: found out here, not after the pre-training."""
-        arms = [task for arm in self.study.arms.values() for task in arm.learned]
-        for role, names in (("intermediate", arms), ("target", self.study.targets)):
-            for task in names:
-                defaults = Encoding() if task == MASKED_LM else load(task).encoding
-                length = self.study.encoding_of(task, role, defaults).max_length
-                if length > positions:
-                    raise StudyError(
-                        f"{task} is encoded in up to {length} sub-words, but models.{name} numbers {positions}",
-                        where=f"encoding.{task}.max_length",
-                        hint=f"say so in the study file: encoding: {{{role}: {{max_length: {positions}, stride: "
-                        f"{positions // 4}}}}}, or raise models.{name}.pretrain.model.max_length",
-                    )
 
     def _arm(self, model: str, start: _Start, arm: str, choice: Arm, seed: int) -> None:
         labels = {"model": model, "arm": arm, "seed": seed}

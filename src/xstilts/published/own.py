@@ -20,6 +20,7 @@ from xstilts.hyperparameters import MASKED_LM
 from xstilts.metrics import xtreme
 from xstilts.published import settings
 from xstilts.published.numbers import Published
+from xstilts.report.random_weights import RANDOM
 from xstilts.report.results import result_rows
 from xstilts.study import Study
 from xstilts.tasks import load
@@ -87,6 +88,7 @@ class OwnStudy:
         layers: of each model, as far as its sweep shows.
         source: language of the rows of arms that say no other.
         cut: whether a training was cut to a number of steps.
+        refused: models with random weights: their rows are left out.
     """
 
     name: str
@@ -100,6 +102,7 @@ class OwnStudy:
     layers: Mapping[str, int] = field(default_factory=dict)
     source: str = "en"
     cut: bool = False
+    refused: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> str | None:
@@ -197,9 +200,10 @@ def from_records(file: Path, published: Published, study: Study | None = None) -
     """
     rows = _read_rows(file)
     if study is None:
+        rows, refused = _learned(rows)
         arms = {r["arm"]: OwnArm(_named(r["arm"])) for r in rows}
         models = {r["model"]: OwnModel(r["model"]) for r in rows}
-        return OwnStudy(file.name, tuple(rows), arms, models, layers=_layers(rows))
+        return OwnStudy(file.name, tuple(rows), arms, models, layers=_layers(rows), refused=refused)
     for what, named in (("arm", study.arms), ("model", study.models)):
         if unknown := sorted({r[what] for r in rows} - set(named)):
             raise DataError(
@@ -236,6 +240,7 @@ def _study(
         )
         for model, of in said["models"].items()
     }
+    rows, refused = _learned(rows)
     limits, files = said["limits"], said["data"]["files"]
     cuts = limits["train_rows"] or {}
     rows_cut = cuts if isinstance(cuts, int) else set(cuts) - {MASKED_LM}  # lines of text are no rows
@@ -253,7 +258,14 @@ def _study(
         _layers(rows),
         said["source"],
         cut,
+        refused,
     )
+
+
+def _learned(rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows without those of models with random weights, which stand for no claim, and the names of these models."""
+    refused = sorted({r["model"] for r in rows if r.get("weights") == RANDOM})
+    return [r for r in rows if r["model"] not in refused], tuple(refused)
 
 
 def _published_as(model: Mapping[str, Any], published: Published) -> str | None:

@@ -10,6 +10,7 @@ from xstilts.errors import MissingNameError
 from xstilts.graph.node import Graph, Node
 from xstilts.graph.status import status
 from xstilts.graph.store import Store
+from xstilts.report.random_weights import RANDOM, random_models
 from xstilts.report.sources import source_of
 
 FIELDS = (
@@ -30,6 +31,7 @@ FIELDS = (
     "variant",
     "unit",
     "status",
+    "weights",
     "key",
 )
 """The fields of a row, always all of them; ``None`` where one does not apply."""
@@ -104,6 +106,7 @@ def _marked_rows(
             "retry": None if retrieved else cell.get("retry", 0),
             "source": source_of(payload["study"], cell["arm"], retrieved=retrieved),
             "variant": None,
+            "weights": RANDOM if cell["model"] in random_models(payload) else None,
             "key": cell["key"],
         }
         if not store.has(cell["key"]):

@@ -15,6 +15,7 @@ from typing import Any
 
 from xstilts.graph.store import Store
 from xstilts.report.grid import Grid
+from xstilts.report.random_weights import random_notes
 from xstilts.report.results import checkpoint_rows, result_rows
 from xstilts.report.retrieval_layers import Layers, Row, layer_grids, layers_json, layers_of
 
@@ -53,7 +54,8 @@ def study_grids(store: Store, name: str, payload: Mapping[str, Any]) -> list[Gri
     """The tables of ``retrieval_layers``, and the same for every arm from moment to moment, at the study's own pooling."""
     own, kept = _rows(store, name, payload)
     pooling = payload["study"]["retrieval"]["pooling"]
-    return [*layer_grids(layers_of(own, payload["study"]), pooling), *way_grids(ways_of(own, kept, payload), pooling)]
+    grids = [*layer_grids(layers_of(own, payload["study"]), pooling), *way_grids(ways_of(own, kept, payload), pooling)]
+    return [replace(grid, notes=(*random_notes(payload), *grid.notes)) for grid in grids]
 
 
 def study_rows(store: Store, name: str, payload: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 
 from xstilts.report.grid import Grid as TextGrid
 from xstilts.report.grid import grid_markdown, print_grid
+from xstilts.report.random_weights import random_notes
 from xstilts.report.table import Table, markdown, print_table
 
 
@@ -52,6 +53,8 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
         out.print(f"  of {escape(each)}", soft_wrap=True)
     for note in summary["hub"]:
         out.print(f"  {escape(note)}")
+    for note in random_notes(summary):
+        out.print(f"\n{escape(note)}", soft_wrap=True)
     if summary["retries"]["collapsed"]:
         _show_retries(summary["retries"], out)
 
@@ -68,6 +71,37 @@ def _show_retries(declared: Mapping[str, Any], out: Console) -> None:
         out.print(f"  {escape(title)}", soft_wrap=True)
     if declared["unjudged"]:
         out.print(f"  A collapse cannot be told for {escape(', '.join(declared['unjudged']))}.", soft_wrap=True)
+
+
+def show_shapes(shapes: Sequence[Mapping[str, Any]], out: Console) -> None:
+    """Named shapes and what they weigh."""
+    sizes = ("hidden_size", "inner_size", "heads", "vocabulary", "parameters", "encoder_parameters")
+    rows = [
+        (
+            of["shape"],
+            f"{of['layers']} + {of['decoder_layers']}" if of["decoder_layers"] else str(of["layers"]),
+            *(f"{of[name]:,}" for name in sizes),
+            f"{of['gib_fp32']:.2f}",
+            f"{of['gib_bf16']:.2f}",
+        )
+        for of in shapes
+    ]
+    numbers = (
+        "layers",
+        "hidden",
+        "inner",
+        "heads",
+        "vocabulary",
+        "parameters",
+        "of the encoder",
+        "GiB fp32",
+        "GiB bf16",
+    )
+    notes = (
+        "aya-101 and mT0-XXL have the shape of mt5-xxl.",
+        "A model of one: xstilts shapes NAME --random-weights FOLDER",
+    )
+    print_grid(TextGrid("", ("shape", *numbers), tuple(rows), notes), out)
 
 
 def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = False) -> None:

@@ -68,6 +68,7 @@ class Comparison:
         retries: what to know of fine-tunings that were begun anew.
         asked_level: that intervals and verdicts go by, where it is not the declared one.
         tests: how many p-values the family has, over all models; ``to_come`` of them are not known yet.
+        remarks: what a reader must know first.
         seeds: the study's.
         rounds: draws of the example bootstrap.
         without_rows: why some differences have no example bootstrap.
@@ -89,6 +90,7 @@ class Comparison:
     asked_level: float | None = None
     to_come: int = 0
     retries: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def level(self) -> float:

@@ -15,6 +15,7 @@ from xstilts.report.comparison.kept_rows import drawn_scores
 from xstilts.report.comparison.scores import BEST, Row, Scores, best_arms, with_best
 from xstilts.report.comparison.to_come import Test, tests_to_come
 from xstilts.report.masked_lm import MASKED_LM
+from xstilts.report.random_weights import random_notes
 from xstilts.report.results import main_rows
 from xstilts.report.retries import retry_notes
 from xstilts.report.sources import baseline_of, source_of
@@ -56,7 +57,7 @@ def compare_study(
     targets = payload.get("targets", {})
     found = compare(rows, payload["study"], split, declared, targets, store.path, rounds, asked, to_come)
     notes = {of.model: tuple(retry_notes(payload, rows, of.model)) for of in found}
-    return [replace(of, retries=notes[of.model]) for of in found]
+    return [replace(of, retries=notes[of.model], remarks=random_notes(payload, of.model)) for of in found]
 
 
 def compare(

@@ -125,6 +125,7 @@ def _language(code: str) -> str:
 
 def notes(of: Comparison) -> Iterator[str]:
     """What the numbers are, what was declared, and what they do not say."""
+    yield from of.remarks
     share, seeds = f"{100 * (1 - of.level):g} %", ", ".join(map(str, of.seeds))
     yield (
         f"Column {of.baseline!r}: mean ± standard deviation over seeds ({seeds}). The others: mean difference to it over the "

@@ -19,6 +19,7 @@ from xstilts.report.impact.layers import LayerRead, layers_read
 from xstilts.report.impact.measured import Measured, measurements, unfinished
 from xstilts.report.impact.same_graph import Instrument, Ratio, instruments, ratios
 from xstilts.report.impact.work import Training, Work, training_of, work_of
+from xstilts.report.random_weights import random_models, random_notes
 from xstilts.report.sources import translated_notes
 from xstilts.tasks import load, names
 
@@ -34,6 +35,7 @@ class Answers:
         standings: every arm measured, with the score that its speed stands beside.
         notes: what the study says of its rows and models.
         works, trainings: by the name of the system; only of those that have a score.
+        random: models whose weights were drawn: only their speed means anything.
     """
 
     measured: Measured
@@ -47,6 +49,7 @@ class Answers:
     notes: tuple[str, ...]
     works: Mapping[str, Work]
     trainings: Mapping[str, Training]
+    random: tuple[str, ...] = ()
 
     @property
     def parallel(self) -> bool:
@@ -147,7 +150,8 @@ def _answers(store: Store, measured: Measured) -> Answers:
         checks=checks,
         ratios=tuple(ratios(standings, checks)),
         layers=tuple(layers_read(store, standings, checks, {measured.study: study["retrieval"]["pooling"]})),
-        notes=(*translated_notes(payload), *_notes(study)),
+        notes=(*random_notes(payload), *translated_notes(payload), *_notes(study)),
+        random=tuple(m for m in random_models(payload) if m in {s.system.model for s in standings}),
         works={name: work_of(store, score) for name, score in scored},
         trainings={name: training_of(store, score) for name, score in scored},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from xstilts.report.impact.answers import nothing_measured
 from xstilts.report.impact.gate import Standing, standing
 from xstilts.report.impact.measured import Measured, measurements, unfinished
 from xstilts.report.impact.work import Training, training_of
+from xstilts.report.random_weights import random_models
 from xstilts.statistics.percentiles import EarlyStopping
 
 
@@ -88,6 +89,7 @@ def choose(
     measured = _comparable(_measured(store, target), split, device)
     chosen = _languages(measured, languages)
     found = [_candidate(store, m, s.name, chosen, limits) for m in measured for s in m.arms]
+    found = [_unlearned(store, each) for each in found]
     fitting = sorted((c for c in found if not c.failures), key=_rank)
     if not fitting:
         raise _nothing_meets(found, limits, target)
@@ -151,6 +153,14 @@ def _candidate(store: Store, measured: Measured, name: str, languages: Sequence[
         return Candidate(found, (f"withheld: {found.withheld}",), math.inf, training)
     missed = list(_missed(found, limits))
     return Candidate(found, tuple(m for m, _ in missed), max((e for _, e in missed), default=0.0), training)
+
+
+def _unlearned(store: Store, of: Candidate) -> Candidate:
+    """A model with random weights is never chosen: nobody wants its answers."""
+    drawn = random_models(store.studies()[of.standing.measured.study])
+    if of.standing.system.model not in drawn:
+        return of
+    return replace(of, failures=("its weights are random", *of.failures), excess=math.inf)
 
 
 def _missed(of: Standing, limits: Limits) -> Iterator[tuple[str, float]]:

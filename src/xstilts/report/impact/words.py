@@ -28,9 +28,16 @@ AT_13B = (
 
 
 def findings(of: Impact) -> list[str]:
-    """At most five sentences, made from the numbers: the instrument first if it failed."""
-    sentences = (_instrument(of), _same_graph(of), _retrieval(of), _equal_score(of), _languages(of))
+    """At most six sentences, made from the numbers: first which models learned nothing, then the instrument if it failed."""
+    sentences = (_random(of), _instrument(of), _same_graph(of), _retrieval(of), _equal_score(of), _languages(of))
     return [sentence for sentence in sentences if sentence]
+
+
+def _random(of: Impact) -> str:
+    models = dict.fromkeys(model for answers in of.answers for model in answers.random)
+    if not models:
+        return ""
+    return f"RANDOM WEIGHTS in {', '.join(models)}: speed and memory are those of the shape, scores there mean nothing."
 
 
 def _instrument(of: Impact) -> str:

@@ -1,0 +1,273 @@
+"""The memory plan against measured peaks: ``python -m benchmarks.memory_plan [--quick] [--out STEM]``.
+
+Each case is a node of a real study (XNLI's shape of task, made-up rows, a model of a named shape with random weights),
+planned as ``xstilts plan --memory`` plans it and run by the code that ``xstilts run`` runs, in a fresh process. The peak is
+that of the process's own memory (RssAnon of /proc/PID/status), looked at every few milliseconds from outside; pages of files,
+which the system can take back, are written down apart. A case agrees within ``BAR``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import environment
+from benchmarks.random_encoder import whole_words
+from xstilts.graph.digests import Digests
+from xstilts.graph.node import Node, Resources
+from xstilts.graph.worker import Progress
+from xstilts.memory.check import model_in
+from xstilts.memory.need import GIB, Need
+from xstilts.memory.nodes import how_of, needs
+from xstilts.model_source import find_model
+from xstilts.models.random_weights import write_random_model
+from xstilts.models.scratch import write_tokenizer
+from xstilts.plan import Plan, make_plan
+from xstilts.shapes import shape_config
+from xstilts.study import parse_study
+from xstilts.tasks.folder import DataFolder
+
+BAR = 0.15
+EVERY_SECONDS = 0.004
+LABELS = ("entailment", "neutral", "contradiction")
+SEED = 7
+STEPS = 2
+"""The second update is the first with moments beside activations: the fullest there is."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One node to measure.
+
+    Args:
+        shape: a named one, or ``e5-small``.
+        kind: of node: ``train`` or ``predict``.
+        batch: examples of a step.
+        length: sub-words of every sequence: the plan counts all as long as the longest may be.
+        tokens: sub-words in one forward pass.
+        layers: fewer than the shape has.
+        selection: ``dev`` keeps a copy of the best weights.
+        dropout: of attention.
+        checkpoints: whether a checkpoint is written after every step.
+    """
+
+    shape: str
+    kind: str
+    batch: int = 32
+    length: int = 128
+    tokens: int = 4096
+    layers: int | None = None
+    selection: str = "last"
+    precision: str = "fp32"
+    checkpoints: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        layers = f" ({self.layers} layers)" if self.layers else ""
+        ways = [self.precision, f"{self.batch} x {self.length}", f"{self.tokens} a pass"]
+        ways += ["dev selection"] if self.selection == "dev" else []
+        ways += ["checkpoints"] if self.checkpoints else []
+        return f"{self.shape}{layers} {self.kind}, {', '.join(ways)}"
+
+
+CASES = (
+    Case("e5-small", "predict"),
+    Case("xlm-r-base", "predict"),
+    Case("xlm-r-large", "predict"),
+    Case("e5-small", "train"),
+    Case("xlm-r-base", "train", batch=8, length=384, tokens=1536, selection="dev"),
+    Case("xlm-r-large", "train", batch=8, tokens=512),
+    Case("e5-small", "train", batch=64, tokens=2048, selection="dev", checkpoints=True),
+    Case("xlm-r-base", "train"),
+)
+QUICK = (Case("tiny", "train", batch=16, tokens=1024), Case("tiny", "predict"))
+
+
+def config_of(case: Case) -> dict[str, Any]:
+    """multilingual-e5-small has XLM-R's vocabulary under a smaller BERT; ``tiny`` is for a quick look."""
+    if case.shape in ("e5-small", "tiny"):
+        config = shape_config("xlm-r-base", case.layers or (12 if case.shape == "e5-small" else 2))
+        sizes = {"hidden_size": 384, "intermediate_size": 1536}
+        return {**config, **(sizes if case.shape == "e5-small" else {**sizes, "vocab_size": 20_000})}
+    return shape_config(case.shape, case.layers)
+
+
+def prepare(case: Case, home: Path, tokenizer: Path | None) -> Plan:
+    """The model, its rows and the plan, all under ``home``."""
+    config, folder = config_of(case), home / "words" if tokenizer is None else tokenizer
+    if tokenizer is None:
+        folder.mkdir()
+        write_tokenizer(folder, whole_words(config["vocab_size"]), 512)
+    write_random_model(home / "model", config, SEED, tokenizer=folder)
+    pieces = [
+        piece for piece, _ in json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    ]
+    words = [piece[1:] for piece in pieces if len(piece) > 2 and piece[0] == "▁" and piece[1:].isalpha()]
+    rows = home / "data" / "xnli"
+    rows.mkdir(parents=True)
+    draws = np.random.default_rng(SEED)
+    for split, count in (("train", 16 * case.batch), ("dev", 32), ("test", 160)):
+        text = "\n".join(_row(draws, case.length, words, LABELS[i % 3]) for i in range(count))
+        (rows / f"{split}-en.tsv").write_text(text + "\n", encoding="utf-8")
+    training = {"batch_size": case.batch, "max_steps": STEPS, "selection": case.selection, "selection_rows": 32}
+    raw = {
+        "name": "memory",
+        "models": {"m": {"path": str(home / "model")}},
+        "arms": {"none": {}},
+        "targets": ["xnli"],
+        "languages": ["en"],
+        "splits": ["test"],
+        "seeds": [SEED],
+        "training": {"target": training},
+        "encoding": {"target": {"max_length": case.length}},
+    }
+    study, digests = parse_study(raw), Digests(home / "digests.json")
+    found = [find_model(name, of, digests.digest) for name, of in study.models.items()]
+    return make_plan(study, DataFolder(home / "data"), found, precision=case.precision, digest=digests.digest)
+
+
+def _row(draws: np.random.Generator, length: int, words: list[str], label: str) -> str:
+    """Two texts that are cut to the greatest length together, of words as rare as Zipf's law has them."""
+    first, second = (" ".join(words[int(n)] for n in draws.zipf(1.1, length) % len(words)) for _ in range(2))
+    return f"{first}\t{second}\t{label}"
+
+
+def planned(case: Case, plan: Plan, node: Node, home: Path) -> Need:
+    """What ``xstilts plan --memory`` says of the node."""
+    how = how_of("cpu", case.tokens)
+    found = needs(node, model_in(home / "model"), how, lambda sha256: Path(plan.files[sha256]).stat().st_size)
+    assert found is not None
+    return found
+
+
+def run_in_child(request: dict[str, Any]) -> None:
+    """What the measured process does: the node, by the same call as a worker's."""
+    from xstilts.execute import execute
+
+    node = Node.from_json(request["node"])
+    parents = {role: Path(path) for role, path in request["parents"].items()}
+    out = Path(request["out"])
+    out.mkdir(parents=True)
+    execute(node, parents, out, Resources(**request["resources"]), Progress(lambda event: None))
+
+
+def watch(request: dict[str, Any]) -> dict[str, float]:
+    """Run a request in a fresh process and watch its memory: the peak of its own, and of file pages at that moment."""
+    command = [sys.executable, "-m", "benchmarks.memory_plan", "--child", json.dumps(request)]
+    child, peak, pages = subprocess.Popen(command), 0, 0
+    while child.poll() is None:
+        found = _memory(child.pid)
+        if found["RssAnon"] > peak:
+            peak, pages = found["RssAnon"], found["RssFile"]
+        time.sleep(EVERY_SECONDS)
+    if child.returncode:
+        sys.exit(f"the measured process ended with {child.returncode}")
+    return {"own": peak, "file_pages": pages}
+
+
+def _memory(pid: int) -> dict[str, int]:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        text = ""
+    found = re.findall(r"(RssAnon|RssFile):\s+(\d+) kB", text)
+    return {"RssAnon": 0, "RssFile": 0} | {name: int(kib) * 1024 for name, kib in found}
+
+
+def measure(case: Case, threads: int, tokenizer: Path | None) -> dict[str, Any]:
+    """Planned and measured."""
+    with TemporaryDirectory(prefix="memory-plan-") as scratch:
+        home = Path(scratch)
+        plan = prepare(case, home, tokenizer)
+        node = next(n for n in plan.graph if n.kind == case.kind)
+        resources = Resources(plan.files, plan.models, "cpu", threads, threads, case.tokens)
+        resources = replace(resources, checkpoint_seconds=0.0 if case.checkpoints else 1e6)
+        request = {"node": node.as_json(), "parents": {}, "out": str(home / "out"), "resources": asdict(resources)}
+        if node.parents:
+            request["parents"] = {"model": str(_answerable(home))}
+        seen, need = watch(request), planned(case, plan, node, home)
+    return {
+        "case": case.name,
+        **asdict(case),
+        "planned_gib": need.bytes / GIB,
+        "measured_gib": seen["own"] / GIB,
+        "ratio": need.bytes / seen["own"],
+        "within": abs(need.bytes / seen["own"] - 1) <= BAR,
+        "file_pages_gib": seen["file_pages"] / GIB,
+        "planned_mapped_gib": need.mapped / GIB,
+        "moment": need.fullest,
+        "parts_gib": {name: size / GIB for name, size in need.parts.items()},
+    }
+
+
+def _answerable(home: Path) -> Path:
+    """The model with a new head, as a finished training leaves it; made in a process of its own."""
+    code = (
+        "import sys; from xstilts.models.model import Model; from xstilts.models.export import export; "
+        "from xstilts.task_types import Head; from pathlib import Path; home = Path(sys.argv[1]); "
+        f"export(Model.start(home / 'model', Head('pooled', 3, {LABELS!r})), home / 'trained' / 'model', 'xnli', "
+        f"'classification', {LABELS!r})"
+    )
+    subprocess.run([sys.executable, "-c", code, str(home)], check=True)
+    return home / "trained"
+
+
+def table(records: list[dict[str, Any]]) -> Iterator[str]:
+    """The record for people."""
+    yield "| case | planned | measured | planned / measured | mapped: planned | seen | fullest moment |"
+    yield "|---|---:|---:|---:|---:|---:|---|"
+    for of in records:
+        numbers = (
+            f"{of['planned_gib']:.2f} | {of['measured_gib']:.2f} | {of['ratio']:.2f}{'' if of['within'] else ' (!)'}"
+        )
+        pages = f"{of['planned_mapped_gib']:.2f} | {of['file_pages_gib']:.2f}"
+        yield f"| {of['case']} | {numbers} | {pages} | {of['moment']} |"
+
+
+def main() -> None:
+    """Measure all cases, or one in a child."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny models only")
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tokenizer", type=Path, help="folder of a real one (XLM-R's); default: of made-up words")
+    parser.add_argument("--out", type=Path, help="writes STEM.json and STEM.md")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        return run_in_child(json.loads(arguments.child))
+    records = []
+    for case in QUICK if arguments.quick else CASES:
+        if arguments.only in case.name:
+            records.append(measure(case, arguments.threads, arguments.tokenizer))
+            print("\n".join(table(records[-1:])).splitlines()[-1], json.dumps(records[-1]["parts_gib"]), flush=True)
+    if arguments.out is not None:
+        where = environment()
+        about = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": SEED,
+            "bar": BAR,
+            "tokenizer": "real" if arguments.tokenizer else "made",
+            **where,
+        }
+        arguments.out.with_suffix(".json").write_text(json.dumps({**about, "cases": records}, indent=1) + "\n")
+        head = [f"# The memory plan against measured peaks ({about['date'][:10]})", "", __doc__.split("\n\n")[1], ""]
+        arguments.out.with_suffix(".md").write_text("\n".join([*head, *table(records), ""]))
+    return None
+
+
+if __name__ == "__main__":
+    main()
