@@ -23,6 +23,8 @@ _STYLE = f"""text{{font:{FONT:g}px system-ui,-apple-system,"Segoe UI",sans-serif
 .grid{{stroke:#30363d}}.axis,.err{{stroke:#9da7b1}}.f0{{fill:#e6edf3}}.s0{{stroke:#e6edf3}}
 .f1{{fill:#4ba3dc}}.s1{{stroke:#4ba3dc}}}}"""
 
+_OWN_PAPER = f'<style>{_STYLE}</style>\n<rect width="100%" height="100%" class="paper"/>'
+
 
 @dataclass
 class Canvas:
@@ -77,8 +79,16 @@ class Canvas:
         """The whole file."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
         head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>{escape(self.title)}</title>'
-        paper = '<rect width="100%" height="100%" class="paper"/>'
-        return "\n".join([head, f"<style>{_STYLE}</style>", paper, *self.parts, "</svg>", ""])
+        return "\n".join([head, _OWN_PAPER, *self.parts, "</svg>", ""])
+
+    def inline(self) -> str:
+        """The figure as a part of a page, which gives it paper and colours: it must style the classes used."""
+        return inline(self.svg())
+
+
+def inline(svg: str) -> str:
+    """A whole file as a part of a page: without style and paper of its own."""
+    return svg.replace(_OWN_PAPER + "\n", "", 1)
 
 
 @dataclass(frozen=True)

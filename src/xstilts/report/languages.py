@@ -28,10 +28,10 @@ def language_tables(
     """
     scores = _Scores.of(r for r in rows if (r["model"], r["split"]) == (model, split) and r["value"] is not None)
     own, seeds = study.get("own_languages", {}), list(study["seeds"])
-    languages = sorted(scores.languages, key=lambda code: _order(code, own, study["source"]))
+    languages = sorted(scores.languages, key=lambda code: language_order(code, own, study["source"]))
     targets = [t for t in study["targets"] if t in scores.targets]
     baseline = next((a for a, of in study["arms"].items() if of["intermediate"] is None), None)
-    names = {code: _name(code, own) for code in languages}
+    names = {code: language_name(code, own) for code in languages}
     trained = [t for t in targets if (declared[t]["group"] if t in declared else load(t).group) != "retrieval"]
     arms = [arm for arm in study["arms"] if arm in scores.arms]
     shared = [t for t in trained if all(scores.seeds(arm, t, code) for arm in arms for code in languages)]
@@ -120,13 +120,15 @@ class _Scores:
         return {seed: xtreme.mean(of[seed] for of in found) for seed in found[0] if all(seed in of for of in found)}
 
 
-def _order(code: str, own: Mapping[str, Mapping[str, Any]], source: str) -> tuple[float, int, str]:
+def language_order(code: str, own: Mapping[str, Mapping[str, Any]], source: str) -> tuple[float, int, str]:
+    """Sorts by declared distance from the source, then as XTREME lists languages."""
     declared = own.get(code, {}).get("distance")
     far = 0.0 if code == source else math.inf if declared is None else declared
     return far, list(LANGUAGES).index(code) if code in LANGUAGES else len(LANGUAGES), code
 
 
-def _name(code: str, own: Mapping[str, Mapping[str, Any]]) -> str:
+def language_name(code: str, own: Mapping[str, Mapping[str, Any]]) -> str:
+    """``de German``; ``qab Lumano (2)`` where a distance is declared."""
     if code in own:
         return f"{code} {own[code]['name']}{distance(own[code])}"
     return f"{code} {LANGUAGES[code].name}" if code in LANGUAGES else code

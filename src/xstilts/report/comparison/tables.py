@@ -131,14 +131,20 @@ def notes(of: Comparison) -> Iterator[str]:
         f"Column {of.baseline!r}: mean ± standard deviation over seeds ({seeds}). The others: mean difference to it over the "
         f"seeds that both have, paired by seed, with its {share} t-interval over seeds."
     )
+    yield from evidence_notes(of, GIVEN.strip())
+
+
+def evidence_notes(of: Comparison, given: str | None) -> Iterator[str]:
+    """The same without how the table is laid out; ``given`` is what its intervals over rows are called, if it shows any."""
+    share = f"{100 * (1 - of.level):g} %"
     if of.asked_level is not None:
         yield f"The level {of.asked_level:g} was asked for; the study declares {of.declared.level:g}."
     if len(of.seeds) == 1:
         yield "One seed: no interval and no test; differences between arms are not evidence by themselves."
     yield from _mark_notes(of)
-    if of.rounds:
+    if of.rounds and given is not None:
         yield (
-            f"{GIVEN.strip()}: {share} example bootstrap, {plural(of.rounds, 'draw')} of the evaluation rows, the same "
+            f"{given}: {share} example bootstrap, {plural(of.rounds, 'draw')} of the evaluation rows, the same "
             "for both arms and all seeds. It covers which rows are in the test set. It does not cover other seeds, other "
             "training rows or other languages, and it takes rows (questions of one paragraph too) as independent."
         )
