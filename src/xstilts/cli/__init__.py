@@ -23,6 +23,7 @@ from xstilts.cli import (
     own_text,
     published,
     recommending,
+    reporting,
     shapes,
     studies,
     translating,
@@ -46,6 +47,7 @@ xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
   xstilts recommend TARGET           which intermediate task first
   xstilts bench MODEL --target T     what its answers cost, by language
   xstilts impact                     speed beside score; choose takes one
+  xstilts report -o report.html      one page with all of it, to read and to send
   xstilts score --predictions DIR --gold DIR    an XTREME submission, officially
   xstilts predict MODEL FILE         your own text; embed gives vectors
   xstilts translate TASK --to LL     training rows in another language
@@ -59,6 +61,7 @@ for verb in (
     studies.status,
     studies.why,
     studies.results,
+    reporting.report,
     published.claims,
     recommending.recommend,
     bench.bench,

@@ -1,0 +1,171 @@
+"""A study's chapter: its sentences, its sections in the order in which a reader asks, and where its numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from xstilts import journey
+from xstilts.errors import StatisticsError
+from xstilts.graph.store import Store
+from xstilts.report.comparison.cells import Comparison
+from xstilts.report.comparison.compare import compare_study
+from xstilts.report.impact.answers import impact
+from xstilts.report.impact.measured import measurements
+from xstilts.report.results import guesses, result_rows
+from xstilts.report.retrieval_layers import Layers, layer_grids, layers_of
+from xstilts.report.table import Table
+from xstilts.webpage import languages, scores
+from xstilts.webpage.content import Chapter, Figures, Fold, Panels, Section, Sheet, sheet_of
+from xstilts.webpage.curves import layer_figures, training_figures
+from xstilts.webpage.origins import Origins
+from xstilts.webpage.speed import speed_section
+from xstilts.webpage.summary import summary
+
+SPLITS = ("test", "dev")
+
+
+class Chapters:
+    """The chapters of one page; ``origins`` has the blocks that numbers point to, by study."""
+
+    def __init__(self, store: Store, place: str, payloads: Mapping[str, Mapping[str, Any]]) -> None:
+        self._store, self._place, self._payloads = store, place, payloads
+        self._prefixes = {name: f"s{number}" for number, name in enumerate(payloads, start=1)}
+        self.origins = {name: Origins(store, of, place, self._prefixes[name]) for name, of in payloads.items()}
+
+    def chapter(self, name: str) -> Chapter:
+        """All that the store knows of one study."""
+        payload, prefix = self._payloads[name], self._prefixes[name]
+        (report,) = journey.status_report(self._store, name)
+        found, why_not = self._compared(name)
+        layers = layers_of(result_rows(self._store, name), payload["study"])
+        measured = impact(self._store, name) if measurements(self._store, name) else None
+        sections = (
+            self._scores(name, found, why_not),
+            *self._languages(name, found),
+            *_layers(layers, payload["study"], prefix),
+            *self._training(payload, prefix),
+            *(
+                [speed_section(measured, self.origins[name], prefix)]
+                if measured is not None
+                else self._unmeasured(payload, prefix)
+            ),
+        )
+        failed = tuple((f["title"], str(f.get("text", "")), _why(f["key"], self._place)) for f in report["failed"])
+        return Chapter(
+            id=prefix,
+            name=name,
+            title=str(payload["study"].get("title") or ""),
+            state=_state(report["states"]),
+            failures=failed,
+            summary=summary(payload, report["states"], next((of for of in found.values() if of), ()), layers, measured),
+            sections=sections,
+            origins=(),
+        )
+
+    def with_origins(self, chapter: Chapter) -> Chapter:
+        """The chapter with every block that its numbers, and those of shared sections, point to."""
+        return replace(chapter, origins=self.origins[chapter.name].found)
+
+    def _compared(self, name: str) -> tuple[dict[str, list[Comparison]], str]:
+        """Split -> the comparisons of its models; and why there are none, where no arm can be compared with."""
+        try:
+            return {split: compare_study(self._store, name, split) for split in SPLITS}, ""
+        except StatisticsError as error:
+            return {split: [] for split in SPLITS}, str(error)
+
+    def _scores(self, name: str, found: Mapping[str, Sequence[Comparison]], why_not: str) -> Section:
+        payload, prefix = self._payloads[name], self._prefixes[name]
+        tables = [table for table in journey.tables(self._store, name, by_language=False) if table.first == "arm"]
+        blocks: list[Sheet | Figures | Fold] = []
+        if why_not:
+            blocks += [scores.plain_sheet(table) for table in tables]
+        shown = [split for split in SPLITS if found[split]]
+        for split in shown:
+            of_split: list[Sheet | Figures] = []
+            for of in found[split]:
+                drawn = scores.difference_figures(of) if split == shown[0] else None
+                of_split += [drawn] if drawn is not None else []
+                of_split.append(self._sheet(name, payload, of, tables))
+            blocks += of_split if split == shown[0] else [Fold(f"The same on {split}", tuple(of_split))]
+        if not blocks:
+            lead = f"No scores yet: xstilts run makes them, xstilts status {name} --store {self._place} says what is missing."
+        else:
+            lead = why_not or (
+                "Each arm against the baseline arm. A line is an interval over seeds: where it crosses zero, these seeds "
+                "alone do not tell the arm from its baseline."
+            )
+        return Section(f"{prefix}-scores", "What intermediate training changes", lead, tuple(blocks))
+
+    def _sheet(self, name: str, payload: Mapping[str, Any], of: Comparison, tables: Sequence[Table]) -> Sheet:
+        guessed = {
+            target: sum(values.values()) / len(values)
+            for (target, split), values in guesses(self._store, name).items()
+            if split == of.split and values
+        }
+        notes = next((table.notes for table in tables if table.title == f"{of.model}, {of.split}"), ())
+        marks = scores.run_marks(self._store, payload, of.model, of.split)
+        return scores.score_sheet(of, list(payload["study"]["arms"]), guessed, marks, self.origins[name], notes)
+
+    def _languages(self, name: str, found: Mapping[str, Sequence[Comparison]]) -> Iterator[Section]:
+        study, prefix, origins = self._payloads[name]["study"], self._prefixes[name], self.origins[name]
+        shown = next((of for of in found.values() if of), [])
+        panels = [panel for of in shown if (panel := languages.heat_panels(of, study, origins)) is not None]
+        if panels:
+            lead = "Every language and target: the baseline arm's scores, then what each arm changes."
+            yield Section(f"{prefix}-languages", "Language by language", lead, tuple(panels))
+        blocks: list[Figures | Fold | Panels] = []
+        for of in shown:
+            figures, sheet = languages.gap_figures(of), languages.gap_sheet(of, origins)
+            blocks += [figures] if figures is not None else []
+            blocks += [Fold("The gaps as a table", (sheet,))] if sheet is not None else []
+        if blocks:
+            lead = "The transfer gap: what a fine-tuned model loses between its source language and each group of languages."
+            yield Section(f"{prefix}-gap", "What is lost on the way", lead, tuple(blocks))
+
+    def _training(self, payload: Mapping[str, Any], prefix: str) -> Iterator[Section]:
+        blocks = [
+            Fold(f"{title} ({model})", (figures,))
+            for model in payload["study"]["models"]
+            for title, figures in training_figures(self._store, payload, model)
+        ]
+        if blocks:
+            lead = "Losses as they were written down, in means of equal stretches."
+            yield Section(f"{prefix}-training", "How the trainings went", lead, tuple(blocks))
+
+    def _unmeasured(self, payload: Mapping[str, Any], prefix: str) -> Iterator[Section]:
+        name = payload["study"]["name"]
+        if payload.get("measurements"):
+            says = f"xstilts status {name} --store {self._place} says what is missing"
+            lead = f"Planned, not measured yet: xstilts run fills it, {says}."
+        else:
+            lead = "Nothing was measured. Where a study file has an entry measurements, xstilts run fills this section."
+        yield Section(f"{prefix}-speed", "Inference, measured", lead)
+
+
+def _layers(found: Sequence[Layers], study: Mapping[str, Any], prefix: str) -> Iterator[Section]:
+    baseline = next((arm for arm, of in study["arms"].items() if of["intermediate"] is None), None)
+    figures = layer_figures(found, baseline)
+    if figures is not None:
+        grids = layer_grids(found, study["retrieval"]["pooling"])
+        lead = (
+            "Retrieval needs no fine-tuning, but a layer to read. Did training help, or did only the best layer move?"
+        )
+        fold = Fold("The same as tables", tuple(sheet_of(grid) for grid in grids))
+        yield Section(f"{prefix}-layers", "Retrieval, layer by layer", lead, (figures, fold))
+
+
+def _state(states: Mapping[str, int]) -> str:
+    done, every = states.get("done", 0), sum(states.values())
+    if done == every:
+        return f"Finished: all {every:,} nodes."
+    left = ", ".join(f"{count:,} {state}" for state, count in states.items() if state != "done")
+    return (
+        f"Not finished: {done:,} of {every:,} nodes are done, {left}. The same xstilts run goes on; "
+        "what follows is of what is done."
+    )
+
+
+def _why(key: str, place: str) -> str:
+    return f"xstilts why {key[:12]} --store {place}"
