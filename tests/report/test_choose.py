@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from timed_world import tatoeba_systems, world, xnli_systems
 
+from timed_world import tatoeba_systems, world, xnli_systems
 from xstilts.errors import MissingNameError, StoreError, XstiltsError
 from xstilts.graph.store import Store
 from xstilts.report.impact.answers import impact

@@ -44,7 +44,7 @@ class Chapters:
         sections = (
             self._scores(name, found, why_not),
             *self._languages(name, found),
-            *_layers(layers, payload["study"], prefix),
+            *self._layers(name, layers),
             *self._training(payload, prefix),
             *(
                 [speed_section(measured, self.origins[name], prefix)]
@@ -85,7 +85,7 @@ class Chapters:
         for split in shown:
             of_split: list[Sheet | Figures] = []
             for of in found[split]:
-                drawn = scores.difference_figures(of) if split == shown[0] else None
+                drawn = scores.difference_figures(of, _whose(of, found[split])) if split == shown[0] else None
                 of_split += [drawn] if drawn is not None else []
                 of_split.append(self._sheet(name, payload, of, tables))
             blocks += of_split if split == shown[0] else [Fold(f"The same on {split}", tuple(of_split))]
@@ -111,18 +111,34 @@ class Chapters:
     def _languages(self, name: str, found: Mapping[str, Sequence[Comparison]]) -> Iterator[Section]:
         study, prefix, origins = self._payloads[name]["study"], self._prefixes[name], self.origins[name]
         shown = next((of for of in found.values() if of), [])
-        panels = [panel for of in shown if (panel := languages.heat_panels(of, study, origins)) is not None]
+        made = (languages.heat_panels(of, study, origins, _whose(of, shown), legend=of is shown[0]) for of in shown)
+        panels = [panel for panel in made if panel is not None]
         if panels:
             lead = "Every language and target: the baseline arm's scores, then what each arm changes."
             yield Section(f"{prefix}-languages", "Language by language", lead, tuple(panels))
         blocks: list[Figures | Fold | Panels] = []
         for of in shown:
-            figures, sheet = languages.gap_figures(of), languages.gap_sheet(of, origins)
+            figures, sheet = languages.gap_figures(of, _whose(of, shown)), languages.gap_sheet(of, origins)
             blocks += [figures] if figures is not None else []
-            blocks += [Fold("The gaps as a table", (sheet,))] if sheet is not None else []
+            blocks += [Fold(f"The gaps as a table ({of.model})", (sheet,))] if sheet is not None else []
         if blocks:
             lead = "The transfer gap: what a fine-tuned model loses between its source language and each group of languages."
             yield Section(f"{prefix}-gap", "What is lost on the way", lead, tuple(blocks))
+
+    def _layers(self, name: str, found: Sequence[Layers]) -> Iterator[Section]:
+        study, prefix, origins = self._payloads[name]["study"], self._prefixes[name], self.origins[name]
+        baseline = next((arm for arm, of in study["arms"].items() if of["intermediate"] is None), None)
+        figures = layer_figures(found, baseline)
+        if figures is not None:
+            lead = "Retrieval needs no fine-tuning, but a layer to read. Did training help, or did only the best layer move?"
+            grids = layer_grids(found, study["retrieval"]["pooling"])
+            fold = Fold("The same as tables", tuple(sheet_of(grid) for grid in grids))
+            links = tuple(
+                (f"{arm} on {of.target} {of.split}", origins.of_score(of.model, arm, of.target, of.split))
+                for of in found
+                for arm in of.readings
+            )
+            yield Section(f"{prefix}-layers", "Retrieval, layer by layer", lead, (figures, fold), links)
 
     def _training(self, payload: Mapping[str, Any], prefix: str) -> Iterator[Section]:
         blocks = [
@@ -144,16 +160,9 @@ class Chapters:
         yield Section(f"{prefix}-speed", "Inference, measured", lead)
 
 
-def _layers(found: Sequence[Layers], study: Mapping[str, Any], prefix: str) -> Iterator[Section]:
-    baseline = next((arm for arm, of in study["arms"].items() if of["intermediate"] is None), None)
-    figures = layer_figures(found, baseline)
-    if figures is not None:
-        grids = layer_grids(found, study["retrieval"]["pooling"])
-        lead = (
-            "Retrieval needs no fine-tuning, but a layer to read. Did training help, or did only the best layer move?"
-        )
-        fold = Fold("The same as tables", tuple(sheet_of(grid) for grid in grids))
-        yield Section(f"{prefix}-layers", "Retrieval, layer by layer", lead, (figures, fold))
+def _whose(of: Comparison, beside: Sequence[Comparison]) -> str:
+    """The model's name where there are several."""
+    return f"{of.model}, " if len(beside) > 1 else ""
 
 
 def _state(states: Mapping[str, int]) -> str:

@@ -32,8 +32,13 @@ def change_shade(delta: float) -> str:
     return f"{'g' if delta > 0 else 'l'}{step}" if step else ""
 
 
-def heat_panels(of: Comparison, study: Mapping[str, Any], origins: Origins) -> Panels | None:
-    """Languages x targets: the baseline arm's scores, and of every other arm the differences to its own baseline arm."""
+def heat_panels(
+    of: Comparison, study: Mapping[str, Any], origins: Origins, whose: str = "", *, legend: bool = True
+) -> Panels | None:
+    """Languages x targets: the baseline arm's scores, and of every other arm the differences to its own baseline arm.
+
+    ``whose`` begins the titles where there are several models.
+    """
     by_place = {(c.name, c.targets[0]): c for c in of.columns if c.kind == "language"}
     targets = [c.name for c in of.columns if c.kind == "target"]
     own = study.get("own_languages", {})
@@ -48,14 +53,14 @@ def heat_panels(of: Comparison, study: Mapping[str, Any], origins: Origins) -> P
             kind = "baseline" if code == study["source"] else ""
             lines.append(Line(language_name(code, own), cells, kind=kind))
         against = of.against.get(arm)
-        caption = f"{arm}: scores" if against is None else f"{arm}: difference to {against}"
+        caption = f"{whose}{arm}: scores" if against is None else f"{whose}{arm}: difference to {against}"
         sheets.append(Sheet(caption, "language", tuple(targets), tuple(lines), heat=True))
     notes = (
         f"{of.model}, {of.split}. Scores are shaded on one scale from 0 to 100; differences from "
         f"{', '.join(f'{s:g}' for s in STEPS)} points on. ! at chance or one constant answer. Differences are means over "
         "the seeds that both arms have; single languages are not tested unless the study declares it.",
     )
-    return Panels(tuple(sheets), notes, legend=True)
+    return Panels(tuple(sheets), notes, legend)
 
 
 def _cell(of: Comparison, arm: str, column: Column | None, origins: Origins) -> Cell:
@@ -72,7 +77,7 @@ def _cell(of: Comparison, arm: str, column: Column | None, origins: Origins) -> 
     return Cell(signed(delta), marks=mark, href=href, shade=change_shade(delta), verdict=found.verdict or "")
 
 
-def gap_figures(of: Comparison) -> Figures | None:
+def gap_figures(of: Comparison, whose: str = "") -> Figures | None:
     """The source's score minus the mean of each group, one drawing for family, script and size."""
     figures = []
     for group, title in GROUPS.items():
@@ -81,7 +86,12 @@ def gap_figures(of: Comparison) -> Figures | None:
             words = (
                 f"{of.model}, {of.split}: transfer gap {title.lower()}; a bar is the baseline arm, a dot another arm"
             )
-            figures.append(Figure(title, strips(words, rows, "points lost from the source language", zero=True)))
+            figures.append(
+                Figure(
+                    f"{whose}{title.lower()}" if whose else title,
+                    strips(words, rows, "points lost from the source language", zero=True),
+                )
+            )
     return Figures(tuple(figures)) if figures else None
 
 

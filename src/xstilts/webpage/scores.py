@@ -157,8 +157,11 @@ def run_marks(store: Store, payload: Mapping[str, Any], model: str, split: str) 
     return {place: "".join(marks) for place, marks in found.items() if marks}
 
 
-def difference_figures(of: Comparison) -> Figures | None:
-    """Each arm's difference to its baseline arm, target by target and over all of them, as intervals about zero."""
+def difference_figures(of: Comparison, whose: str = "") -> Figures | None:
+    """Each arm's difference to its baseline arm, target by target and over all of them, as intervals about zero.
+
+    ``whose`` begins the titles where there are several models.
+    """
     columns = [c for c in main_columns(of) if c.kind == "target" or c.name == "avg"]
     columns.sort(key=lambda c: c.kind == "target")
     figures = []
@@ -167,7 +170,7 @@ def difference_figures(of: Comparison) -> Figures | None:
         if rows:
             name = "mean over targets" if column.kind == "average" else column.name
             words = f"{of.model}, {of.split}, {name}: difference to the baseline arm by arm, with intervals"
-            figures.append(Figure(name, strips(words, rows, "points over the baseline arm", zero=True)))
+            figures.append(Figure(f"{whose}{name}", strips(words, rows, "points over the baseline arm", zero=True)))
     return Figures(tuple(figures)) if figures else None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
+from xstilts.hyperparameters import Training
 
 BLOCKS = 4
 EXAMPLES = 100
@@ -43,6 +44,8 @@ WIGGLE = (0.002, -0.002, 0.001, -0.001)
 Change = Callable[[str, dict[str, Any]], None]
 STUDY: dict[str, Any] = {
     "name": "small",
+    "training": {},
+    "limits": {"train_rows": None, "evaluation_rows": None},
     "models": {"big": {"note": "a model of this test"}, "half": {"note": ""}},
     "data": {"files": {"mnli.train": ["stand-in.tsv"]}},
     "notes": {"any": "free text"},
@@ -89,10 +92,14 @@ class World:
     def train(
         self, model: str, arm: str, role: str, task: str, parents: dict[str, str], cost: tuple[float, int]
     ) -> Node:
-        spec = {"model": f"identity of {model}"} if not parents else {}
-        node = Node("train", {**spec, "task": task, "of": [model, arm]}, parents, {"role": role}, 1)
+        spec: dict[str, Any] = {"model": f"identity of {model}"} if not parents else {}
+        spec |= {"task": task, "of": [model, arm], "training": Training(selection="last").model_dump(mode="json")}
+        spec |= {"rows": None, "source": "en"}
+        labels = {"role": role, "model": model, "arm": arm, "task": task, "seed": 1}
+        node = Node("train", spec, parents, labels, 1)
         training = {"seconds": cost[0], "tokens": cost[1]}
-        return self.finish(node, {}, {"training": training, "threads": 2})
+        losses = [{"step": step, "loss": 2 / step} for step in range(1, 9)]
+        return self.finish(node, {"training.jsonl": losses}, {"training": training, "threads": 2})
 
     def xnli(self, model: str, arm: str, precision: str = "fp32") -> None:
         """Training, predictions and score of one place."""
@@ -112,7 +119,8 @@ class World:
     def tatoeba(self, arm: str) -> None:
         """The sweep, the calibration and the scores of ``big``; the baseline arm's model has no node."""
         mnli = self.train("big", arm, "intermediate", "mnli", {}, (300.0, 40_000)) if arm == "nli" else None
-        spec = {"task": "tatoeba", "precision": "fp32", "encoding": ENCODING, "arm": arm}
+        spec: dict[str, Any] = {"task": "tatoeba", "precision": "fp32", "encoding": ENCODING, "arm": arm}
+        spec["layers"] = list(TATOEBA[arm])
         if mnli is None:
             spec["model"] = "identity of big"
         counts = {"de": {"dropped_tokens": 0}}
