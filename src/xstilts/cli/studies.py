@@ -135,13 +135,33 @@ def results(
         ),
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Write to FILE: .md or .tex the tables, .csv or .parquet one row per number."),
+    ] = None,
     json_to: JsonTo = None,
 ) -> None:
     """The zero-shot tables, or with --json one row per number."""
     from xstilts import journey
-    from xstilts.report import show
+    from xstilts.report import exports, show
+    from xstilts.report.grid import Grid
+    from xstilts.report.table import as_grid
 
+    if file is not None:
+        exports.check_export(file)
     with journey.open_store(store, must_exist=True) as opened:
+        if file is not None:
+            made = journey.layer_rows if layers else journey.rows
+
+            def grids() -> list[Grid]:
+                if layers:
+                    return journey.layer_tables(opened, study)
+                return [as_grid(table) for table in journey.tables(opened, study, by_language)]
+
+            exports.write_export(file, grids, lambda: made(opened, study))
+            err.print(str(file), markup=False, soft_wrap=True)
+        if file is not None and json_to is None:
+            return
         if layers:
             emit(
                 json_to,

@@ -88,10 +88,10 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_synced(path: Path, text: str) -> None:
+def write_synced(path: Path, content: str | bytes) -> None:
     """Write a new file and flush it; the caller renames it, or the folder it is in."""
-    with path.open("w", encoding="utf-8") as out:
-        out.write(text)
+    with path.open("wb") as out:
+        out.write(content.encode() if isinstance(content, str) else content)
         out.flush()
         os.fsync(out.fileno())
 

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 
 from xstilts.metrics import xtreme
+from xstilts.report.grid import Grid, grid_markdown
 from xstilts.report.sources import baseline_of, learned, source_notes, source_of
 from xstilts.tasks import load, targets
 
@@ -233,6 +234,12 @@ def _origin_notes(rows: Sequence[Mapping[str, Any]], study: Mapping[str, Any], m
     yield from (text.strip() for text in study["notes"].values())
 
 
+def as_grid(table: Table) -> Grid:
+    """The table as a table of text: what is exported."""
+    rows = tuple((name, *(e.text() for e in entries)) for name, entries in table.rows)
+    return Grid(table.title, (table.first, *table.columns), rows, table.notes)
+
+
 def print_table(table: Table, console: Console) -> None:
     """The table in a terminal: rows as rows, or as columns where that fits better. Numbers are never cut off."""
     cells = [(name, [e.text() for e in found]) for name, found in table.rows]
@@ -266,7 +273,4 @@ def _drawn(title: str, first: str, columns: Sequence[str], rows: Sequence[tuple[
 
 def markdown(table: Table) -> str:
     """The table in Markdown."""
-    lines = [f"### {table.title}", "", f"| {table.first} | " + " | ".join(table.columns) + " |"]
-    lines.append("|---|" + "---:|" * len(table.columns))
-    lines += [f"| {name} | " + " | ".join(e.text() for e in entries) + " |" for name, entries in table.rows]
-    return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])
+    return grid_markdown(as_grid(table))
