@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ class Chapters:
     """The chapters of one page; ``origins`` has the blocks that numbers point to, by study."""
 
     def __init__(self, store: Store, place: str, payloads: Mapping[str, Mapping[str, Any]]) -> None:
-        self._store, self._place, self._payloads = store, place, payloads
+        self._store, self._place, self._payloads = store, shlex.quote(place), payloads
         self._prefixes = {name: f"s{number}" for number, name in enumerate(payloads, start=1)}
         self.origins = {name: Origins(store, of, place, self._prefixes[name]) for name, of in payloads.items()}
 

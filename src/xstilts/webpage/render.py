@@ -6,12 +6,18 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xstilts.report.pages import check_page, write_whole
 from xstilts.webpage.content import Figure, Page
+
+UNSEEN = dict.fromkeys(
+    [*range(9), 11, 12, *range(14, 32), 127, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+"""Control signs, and those that turn the direction of text."""
 
 
 def html(page: Page) -> str:
@@ -34,7 +40,12 @@ def write_page(page: Page, file: Path) -> None:
 
 def drawing(figure: Figure) -> Markup:
     """A figure's markup: drawn by our own canvas, which escapes its texts."""
-    return Markup(figure.svg)
+    return Markup(figure.svg.translate(UNSEEN))
+
+
+def _visible(value: Any) -> Any:
+    """A text without signs that are not seen: those that turn its direction would turn what stands around it, too."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else value.translate(UNSEEN)
 
 
 @cache
@@ -42,6 +53,7 @@ def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader("xstilts.webpage"),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

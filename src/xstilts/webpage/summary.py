@@ -80,10 +80,10 @@ def _effect(of: Comparison) -> str:
     else:
         decided = f"of {plural(of.tests, 'test')} ({correction}) none is decided"
     direction = "the largest gain" if _delta(best) > 0 else "no arm gains; the smallest loss"
+    looked = f": one of {len(arms)} differences looked at, its interval not corrected for that" if len(arms) > 1 else ""
     return (
         f"Over the mean of {', '.join(average.targets)} on {of.split} the baseline arm scores {base:.1f} and {direction} is "
-        f"{difference(best)} points, {best.arm}: one of {plural(len(arms), 'difference')} looked at, its interval not "
-        f"corrected for that; {decided}."
+        f"{difference(best)} points, {best.arm}{looked}; {decided}."
     )
 
 
