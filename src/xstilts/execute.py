@@ -9,26 +9,29 @@ import gc
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xstilts import scoring, tasks
+from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding
 from xstilts.inputs import input_file, load_task_files
 from xstilts.memory.check import check_room
 from xstilts.rows import choose_rows, open_rows, without_gold
-from xstilts.task_types import Retrieval
+from xstilts.task_types import Bitext, Retrieval
 
 if TYPE_CHECKING:
+    from xstilts.inference.sweep import Sweep
     from xstilts.models.model import Model
     from xstilts.models.precision import Precision
+    from xstilts.models.streamed_model import StreamedModel
 
 Counts = dict[str, Any]
-_loaded: dict[str, Model] = {}
+_loaded: dict[str, Model | StreamedModel] = {}
 """The last model that was used for predictions: nodes that share it run one after another in the same worker."""
 
 
@@ -112,7 +115,9 @@ def _measure(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
 
 def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Scored outputs of every language: the predictions files."""
-    from xstilts.inference.predict import matched_type, predict
+    from xstilts.inference.predict import matched_type, predict, predict_together
+    from xstilts.inference.stream import Room
+    from xstilts.models.streamed_model import StreamedModel
 
     spec = node.spec
     task, encoding = tasks.load(spec["task"]), Encoding.model_validate(spec["encoding"])
@@ -120,21 +125,40 @@ def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
     assert model.head_shape is not None
     task_type = matched_type(task, model.head_shape.labels)
     counts: dict[str, Any] = {}
-    for done, (language, entry) in enumerate(spec["languages"].items()):
-        progress(done, len(spec["languages"]), "languages", at=language)
-        examples = without_gold(choose_rows(open_rows(task, entry, language, resources), spec["rows"]))
-        outputs, counts[language] = predict(
-            model, task_type, examples, encoding, micro_batch_tokens=resources.micro_batch_tokens, progress=None
-        )
+
+    def rows(language: str) -> Sequence[Any]:
+        found = open_rows(task, spec["languages"][language], language, resources)
+        return without_gold(choose_rows(found, spec["rows"]))
+
+    def write(language: str, outputs: list[dict[str, Any]]) -> None:
         scoring.write_rows(out / "outputs" / f"{language}.jsonl", outputs)
+
+    tokens = resources.micro_batch_tokens
+    if isinstance(model, StreamedModel):
+        claim = Claim.of(out)
+        examples = {language: rows(language) for language in spec["languages"]}
+        room = Room(claim.checkpoints / "streamed", resources.checkpoint_seconds, claim.held)
+        together = predict_together(
+            model, task_type, examples, encoding, micro_batch_tokens=tokens, room=room, progress=progress
+        )
+        for language, (outputs, counts[language]) in together.items():
+            write(language, outputs)
+    else:
+        for done, language in enumerate(spec["languages"]):
+            progress(done, len(spec["languages"]), "languages", at=language)
+            outputs, counts[language] = predict(
+                model, task_type, rows(language), encoding, micro_batch_tokens=tokens, progress=None
+            )
+            write(language, outputs)
     (out / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
-    return _summed(counts)
+    return _summed(counts) | _how(model)
 
 
 def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Neighbours (Tatoeba) or mined pairs (BUCC) at every asked layer and pooling; embeddings are scratch."""
-    from xstilts.inference.sweep import sweep_mined, sweep_nearest
+    from xstilts.inference.sweep import stream_sweeps
     from xstilts.learning import start_folder
+    from xstilts.models.streamed_model import StreamedModel
 
     spec = node.spec
     task, encoding = tasks.load(spec["task"]), Encoding.model_validate(spec["encoding"])
@@ -144,42 +168,67 @@ def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Res
         chosen = json.loads((parents["calibration"] / "calibration.json").read_text(encoding="utf-8"))
         layers, poolings = [chosen["layer"]], [chosen["pooling"]]
     model = _load(start_folder(spec, parents, resources), spec["precision"], resources, head=False)
+
+    def bitext(language: str) -> Bitext:
+        (found,) = open_rows(task, spec["languages"][language], language, resources)
+        assert isinstance(found, Bitext)
+        return found
+
+    asked = {
+        "encoding": encoding,
+        "layers": layers,
+        "poolings": poolings,
+        "scratch": out,
+        "micro_batch_tokens": resources.micro_batch_tokens,
+    }
+    if isinstance(model, StreamedModel):
+        bitexts = {language: bitext(language) for language in spec["languages"]}
+        sweeps = stream_sweeps(model, bitexts, task.type.mode, **asked, progress=progress)
+    else:
+        sweeps = _sweeps(model, [*spec["languages"]], bitext, task.type.mode, asked, progress)
     counts: dict[str, Any] = {}
-    for done, (language, entry) in enumerate(spec["languages"].items()):
-        (bitext,) = open_rows(task, entry, language, resources)
-        total = len(spec["languages"])
-
-        def shown(sentences: int, of: int, done: int = done, language: str = language, total: int = total) -> None:
-            progress(done + sentences / of, total, "languages", at=language)
-
-        sweep = (sweep_nearest if task.type.mode == "nearest" else sweep_mined)(
-            model,
-            bitext,
-            encoding,
-            layers=layers,
-            poolings=poolings,
-            scratch=out,
-            micro_batch_tokens=resources.micro_batch_tokens,
-            progress=shown,
-        )
+    for language, sweep in sweeps:
         counts[language] = sweep.counts
         scoring.write_rows(out / "outputs" / f"{language}.jsonl", scoring.folded(sweep.rows))
     (out / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
-    return _summed(counts)
+    return _summed(counts) | _how(model)
 
 
-def _load(folder: Path, precision: Precision, resources: Resources, *, head: bool) -> Model:
-    from xstilts.models.model import Model
+def _sweeps(
+    model: Model,
+    languages: Sequence[str],
+    bitext: Callable[[str], Bitext],
+    mode: str,
+    asked: Mapping[str, Any],
+    progress: Progress,
+) -> Iterator[tuple[str, Sweep]]:
+    """The sweep of one language after the other."""
+    from xstilts.inference.sweep import sweep_mined, sweep_nearest
+
+    search = sweep_nearest if mode == "nearest" else sweep_mined
+    for done, language in enumerate(languages):
+
+        def shown(sentences: int, of: int, done: int = done, language: str = language) -> None:
+            progress(done + sentences / of, len(languages), "languages", at=language)
+
+        yield language, search(model, bitext(language), **asked, progress=shown)
+
+
+def _load(folder: Path, precision: Precision, resources: Resources, *, head: bool) -> Model | StreamedModel:
+    from xstilts.models.streamed_model import load_model
 
     key = f"{folder} {precision} {resources.device} {head}"
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = (
-            Model.load(folder, precision=precision, device=resources.device)
-            if head
-            else Model.start(folder, None, precision=precision, device=resources.device)
-        )
+        _loaded[key] = load_model(folder, resources.stream, precision, resources.device, head=head)
     return _loaded[key]
+
+
+def _how(model: Model | StreamedModel) -> Counts:
+    """Kept with the node: that its weights were streamed."""
+    from xstilts.models.streamed_model import StreamedModel
+
+    return {"streamed": True} if isinstance(model, StreamedModel) else {}
 
 
 def _summed(counts: Mapping[str, Mapping[str, int]]) -> Counts:

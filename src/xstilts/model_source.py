@@ -30,6 +30,8 @@ TOKENIZER_FILES = (
 """Every file that decides how words are cut: part of a model's identity, downloaded and exported."""
 IDENTITY_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 """What is downloaded of a model, and what its identity is made of."""
+STREAMED_FAMILIES = ("bert", "camembert", "roberta", "xlm-roberta", "xlm-roberta-xl", "mt5", "t5")
+"""Every ``model_type`` whose layers can be streamed from their files; of text-to-text models the encoder half."""
 
 
 @dataclass(frozen=True)

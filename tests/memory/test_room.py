@@ -41,6 +41,15 @@ def test_a_limit_counts_without_pages_that_can_be_given_back(tmp_path: Path) -> 
     assert free_memory(meminfo, own, root) == 5 * GIB
 
 
+def test_pages_of_files_in_use_can_be_given_back_too(tmp_path: Path) -> None:
+    """Streaming reads its weights through them: they must not count as taken."""
+    meminfo, own, root = world(tmp_path, "0::/user/me\n")
+    limit(root / "user" / "me", str(8 * GIB), 5 * GIB, 2 * GIB)
+    with (root / "user" / "me" / "memory.stat").open("a") as stat:
+        stat.write(f"active_file {GIB}\n")
+    assert free_memory(meminfo, own, root) == 6 * GIB
+
+
 def test_the_tightest_of_nested_limits_counts(tmp_path: Path) -> None:
     meminfo, own, root = world(tmp_path, "0::/user/me\n")
     limit(root / "user", str(4 * GIB), GIB, 0)

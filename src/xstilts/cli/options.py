@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -46,6 +46,13 @@ Seeds = Annotated[
 ]
 TaskFile = Annotated[
     list[Path] | None, typer.Option("--task-file", help="A task of your own: a Python file, run as code.")
+]
+
+Stream = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(
+        help="Leave weights in their files and read a layer at a time; auto: where they do not fit into memory."
+    ),
 ]
 
 

@@ -36,6 +36,10 @@ SkipBad = Annotated[
 MaxLength = Annotated[int | None, typer.Option(min=8, help="Sub-words of a sequence.")]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the device has it.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda:N.")]
+Streaming = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(help="Read all rows, then the weights a layer at a time; auto: where they do not fit into memory."),
+]
 
 
 def predict(
@@ -48,6 +52,7 @@ def predict(
     max_length: MaxLength = None,
     precision: Precision = "auto",
     device: Device = "cpu",
+    stream: Streaming = "auto",
     task_file: Annotated[
         list[Path] | None, typer.Option("--task-file", help="The task of your own that MODEL was trained on.")
     ] = None,
@@ -64,12 +69,12 @@ def predict(
     check_place(out)
     folder = models.find_folder(model, store)
     tell_random(folder)
-    with opened(file) as (name, stream):
+    with opened(file) as (name, text):
         predictor = models.load_predictor(
-            folder, task_files=task_file or (), max_length=max_length, precision=precision, device=device
+            folder, task_files=task_file or (), max_length=max_length, precision=precision, device=device, stream=stream
         )
-        step = outputs.predictions(predictor)
-        _stream(name, file, stream, predictor.task_type, step, out, format, skip_bad, pairs=predictor.pairs)
+        step, whole = outputs.predictions(predictor, _told), _is_streamed(predictor.model)
+        _stream(name, file, text, predictor.task_type, step, out, format, skip_bad, pairs=predictor.pairs, whole=whole)
 
 
 def embed(
@@ -86,6 +91,7 @@ def embed(
     max_length: MaxLength = None,
     precision: Precision = "auto",
     device: Device = "cpu",
+    stream: Streaming = "auto",
 ) -> None:
     """Vectors of your own text from any encoder: one for each line, in order, not normalised.
 
@@ -98,11 +104,25 @@ def embed(
     check_place(out)
     folder = models.find_folder(model, store)
     tell_random(folder)
-    with opened(file) as (name, stream):
-        loaded, encoding = models.load_embedder(folder, max_length=max_length, precision=precision, device=device)
+    with opened(file) as (name, text):
+        loaded, encoding = models.load_embedder(
+            folder, max_length=max_length, precision=precision, device=device, stream=stream
+        )
         layer = models.check_layer(loaded, layer)
-        step = outputs.vectors(loaded, encoding, layer=layer, pooling=pooling)
-        _stream(name, file, stream, None, step, out, format, skip_bad, width=loaded.hidden_size)
+        step, whole = outputs.vectors(loaded, encoding, layer=layer, pooling=pooling, told=_told), _is_streamed(loaded)
+        _stream(name, file, text, None, step, out, format, skip_bad, width=loaded.hidden_size, whole=whole)
+
+
+def _is_streamed(model: object) -> bool:
+    from xstilts.models.streamed_model import StreamedModel
+
+    return isinstance(model, StreamedModel)
+
+
+def _told(done: float, total: float, unit: str) -> None:
+    """A line for each layer that all rows have passed."""
+    if done == int(done):
+        err.print(f"{done:.0f} of {total:.0f} {unit}", markup=False)
 
 
 def _stream(
@@ -117,6 +137,7 @@ def _stream(
     *,
     pairs: bool = False,
     width: int | None = None,
+    whole: bool = False,
 ) -> None:
     """Rows in, outputs out, and what to know about them at the end on standard error."""
     from xstilts.own_text.outputs import Counts, outputs
@@ -128,7 +149,8 @@ def _stream(
     form = form_for(task_type, found, where=name, pairs=pairs)
     counts = Counts()
     typed = 1 if stream.isatty() else CHUNK_ROWS  # who types a row waits for its answer
-    made = outputs(read_rows(lines(stream), form, name), step, counts, name=name, skip_bad=skip_bad, chunk_rows=typed)
+    rows = read_rows(lines(stream), form, name)
+    made = outputs(rows, step, counts, name=name, skip_bad=skip_bad, chunk_rows=typed, whole=whole)
     with writer(out, width) as write, _progress(counts, shown=out is not None or not sys.stdout.isatty()) as tell:
         for chunk in made:
             write(chunk)

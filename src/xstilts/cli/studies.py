@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.options import DataDir, Device, JsonTo, ModelAt, Seeds, StoreDir, StudyFile, TaskFile, emit, err, out
+from xstilts.cli.options import (
+    DataDir,
+    Device,
+    JsonTo,
+    ModelAt,
+    Seeds,
+    StoreDir,
+    Stream,
+    StudyFile,
+    TaskFile,
+    emit,
+    err,
+    out,
+)
 
 
 def plan(
@@ -70,6 +83,7 @@ def run(
             help="Refuse a node that would not fit before it runs; changes no result.",
         ),
     ] = True,
+    stream: Stream = "auto",
     json_to: JsonTo = None,
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
@@ -81,7 +95,7 @@ def run(
     with journey.open_store(store) as opened:
         planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
-        slots = [replace(slot, memory_check=memory_check) for slot in slots]
+        slots = [replace(slot, memory_check=memory_check, stream=stream) for slot in slots]
         with Display(err, len(planned.graph.nodes)) as display:
             planned, ended = journey.run_study(planned, opened, slots, display)
         tables = journey.tables(opened, planned.study.name)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 VERSIONS = {
     "random": 1,
@@ -110,6 +110,8 @@ class Resources:
         task_files: files of tasks from outside the package; their digests are in the specs.
         checkpoint_seconds: training time between two checkpoints of a training; 0 for one after every step.
         memory_check: whether a node that would not fit in memory is refused before it runs.
+        stream: whether predictions leave a model's weights in their files and read a layer at a time (``auto``: where they
+            do not fit into memory); affects rounding only.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Resources:
     task_files: tuple[str, ...] = ()
     checkpoint_seconds: float = 120.0
     memory_check: bool = True
+    stream: Literal["auto", "always", "never"] = "auto"
 
     def path(self, sha256: str) -> Path:
         """Where the input file with this digest lies."""

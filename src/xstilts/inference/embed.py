@@ -8,9 +8,10 @@ Shape legend: T tokens of a batch end to end; B sequences of a batch; N sentence
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +25,9 @@ from xstilts.batching.batch import Batch, gather
 from xstilts.batching.micro_batches import inference_batches
 from xstilts.errors import DataError, MissingNameError, ModelError, StoreError
 from xstilts.hyperparameters import Encoding
-from xstilts.task_types import Retrieval, Tokenizer
+from xstilts.inference.stream import Room, stream
+from xstilts.models.streamed_model import StreamedModel
+from xstilts.task_types import Features, Retrieval, Tokenizer
 from xstilts.task_types.base import FloatArray, IntArray
 
 Progress = Callable[[int, int], None]
@@ -32,6 +35,7 @@ Progress = Callable[[int, int], None]
 
 SENTENCES_AT_ONCE = 16384
 """Sentences whose sub-words are in memory together. They are sorted by length among themselves."""
+_CUT = ("dropped_tokens", "truncated_examples")  # what is counted of the sentences
 
 
 class Layers(Protocol):
@@ -117,7 +121,7 @@ class Embeddings:
 
 
 def embed(
-    model: LayerModel,
+    model: LayerModel | StreamedModel,
     sentences: Sequence[str],
     encoding: Encoding,
     *,
@@ -125,7 +129,7 @@ def embed(
     poolings: Sequence[str],
     out: Path,
     micro_batch_tokens: int = 4096,
-    progress: Progress | None = None,
+    progress: Callable[..., None] | None = None,
 ) -> Embeddings:
     """Pool every sentence at every asked layer. Layers above the largest asked one are not run.
 
@@ -137,30 +141,99 @@ def embed(
         poolings: names of ``POOLINGS``.
         out: an existing scratch folder without embeddings.
         micro_batch_tokens: sub-words in one forward pass; affects rounding only.
-        progress: told after each chunk of sentences.
+        progress: told after each chunk of sentences; a streamed model tells ``(done, total, "layers")`` after each batch.
 
     Raises:
         ModelError: the model has no such layer.
         MissingNameError: there is no such pooling.
         StoreError: the scratch folder has no room.
     """
+    if isinstance(model, StreamedModel):
+        (found,) = embed_together(
+            model,
+            [(sentences, out)],
+            encoding,
+            layers=layers,
+            poolings=poolings,
+            scratch=out,
+            micro_batch_tokens=micro_batch_tokens,
+            progress=progress,
+        )
+        return found
+    distinct, reserved = _reserved(model, sentences, layers, poolings, out)
+    counts = dict.fromkeys(_CUT, 0)
+    for start in range(0, len(distinct), SENTENCES_AT_ONCE):
+        chunk = distinct[start : start + SENTENCES_AT_ONCE]
+        cut = _embed_chunk(model, chunk, encoding, micro_batch_tokens, start, reserved.matrices)
+        counts = {name: n + cut[name] for name, n in counts.items()}
+        if progress:
+            progress(start + len(chunk), len(distinct))
+    return replace(reserved.empty, counts=counts)
+
+
+def embed_together(
+    model: StreamedModel,
+    sets: Sequence[tuple[Sequence[str], Path]],
+    encoding: Encoding,
+    *,
+    layers: Sequence[int],
+    poolings: Sequence[str],
+    scratch: Path,
+    micro_batch_tokens: int = 4096,
+    progress: Callable[..., None] | None = None,
+) -> list[Embeddings]:
+    """Embed several sets of sentences, each into its own folder, in one pass over the weights of a streamed model.
+
+    Takes and raises what ``embed`` does; ``scratch`` is a folder where hidden states may lie meanwhile, and ``progress(done,
+    total, unit)`` is told in layers.
+    """
+    chosen: list[tuple[Features, _Reserved, IntArray]] = []
+    found = []
+    for sentences, out in sets:
+        distinct, reserved = _reserved(model, sentences, layers, poolings, out)
+        features = Retrieval("nearest").encode(distinct, model.tokenizer, encoding)
+        chosen += [(features, reserved, of) for of in inference_batches(features, micro_batch_tokens)]
+        found.append(replace(reserved.empty, counts={name: features.counts[name] for name in _CUT}))
+    batches = [gather(features, sequences, model.device) for features, _, sequences in chosen]
+
+    def keep(layer: int, at: int, states: Tensor) -> None:
+        features, reserved, sequences = chosen[at]
+        for pooling in found[0].poolings:
+            pooled = POOLINGS[pooling](states, batches[at].lengths)
+            reserved.matrices[layer, pooling][features.example[sequences]] = pooled.cpu().numpy()
+
+    room = Room(scratch / "states", every_seconds=math.inf)  # scratch does not outlive a kill
+    stream(model.encoder, batches, keep, wanted=set(layers), room=room, progress=progress)
+    return found
+
+
+@dataclass(frozen=True)
+class _Reserved:
+    """Embeddings to be filled in."""
+
+    empty: Embeddings
+    matrices: Mapping[tuple[int, str], FloatArray]
+
+
+def _reserved(
+    model: LayerModel | StreamedModel,
+    sentences: Sequence[str],
+    layers: Sequence[int],
+    poolings: Sequence[str],
+    out: Path,
+) -> tuple[list[str], _Reserved]:
+    """The different sentences, and a row for each of them in every matrix."""
     layers, poolings = tuple(dict.fromkeys(layers)), tuple(dict.fromkeys(poolings))
     _check(model, sentences, layers, poolings)
     numbers: dict[str, int] = {}
     rows = np.array([numbers.setdefault(s, len(numbers)) for s in sentences], np.int64)
-    distinct = list(numbers)
-    matrices = {p: _reserve(_file(out, *p), (len(distinct), model.hidden_size)) for p in product(layers, poolings)}
-    counts = {"dropped_tokens": 0, "truncated_examples": 0}
-    for start in range(0, len(distinct), SENTENCES_AT_ONCE):
-        chunk = distinct[start : start + SENTENCES_AT_ONCE]
-        cut = _embed_chunk(model, chunk, encoding, micro_batch_tokens, start, matrices)
-        counts = {name: n + cut[name] for name, n in counts.items()}
-        if progress:
-            progress(start + len(chunk), len(distinct))
-    return Embeddings(out, rows, layers, poolings, counts)
+    matrices = {p: _reserve(_file(out, *p), (len(numbers), model.hidden_size)) for p in product(layers, poolings)}
+    return list(numbers), _Reserved(Embeddings(out, rows, layers, poolings), matrices)
 
 
-def _check(model: LayerModel, sentences: Sequence[str], layers: tuple[int, ...], poolings: tuple[str, ...]) -> None:
+def _check(
+    model: LayerModel | StreamedModel, sentences: Sequence[str], layers: tuple[int, ...], poolings: tuple[str, ...]
+) -> None:
     if not sentences:
         raise DataError("there is no sentence to embed")
     if not layers or not poolings:

@@ -6,7 +6,7 @@ Shape legend: N sequences; R positions a head reads; C outputs of the head.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from torch import Tensor
 from xstilts.batching import gather, inference_batches, ranges
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import Encoding
+from xstilts.inference.stream import Room, stream_logits
 from xstilts.models.model import Model
+from xstilts.models.streamed_model import StreamedModel
 from xstilts.task_types import Classification, Features, Tagging, TaskType
 from xstilts.task_types.base import FloatArray, IntArray
 from xstilts.tasks.task import Task
@@ -30,17 +32,28 @@ CHUNK = 20_000
 
 
 def predict_logits(
-    model: Model, features: Features, *, micro_batch_tokens: int, progress: Progress | None = None
+    model: Model | StreamedModel,
+    features: Features,
+    *,
+    micro_batch_tokens: int,
+    room: Room | None = None,
+    progress: Progress | None = None,
 ) -> FloatArray:
     """The head's outputs at every read position, R x C, float32, in the order of ``features.read``.
 
     Sequences run sorted by length over the whole set; the order of the result does not show it. The model's mode is put
-    back. A set without sequences gives 0 x 1.
+    back. A set without sequences gives 0 x 1. ``room`` is for a streamed model: where hidden states may lie.
 
     Raises:
         ModelError: a logit is not a finite number (half-precision overflow, damaged weights): its argmax would be a
             silent class 0.
     """
+    if isinstance(model, StreamedModel):
+        (streamed,) = stream_logits(
+            model, [features], micro_batch_tokens=micro_batch_tokens, room=room, progress=progress
+        )
+        _check_finite(streamed, features)
+        return streamed
     logits: FloatArray | None = None
     read_counts = np.diff(features.read_offsets)
 
@@ -86,7 +99,7 @@ def _check_finite(logits: FloatArray, features: Features) -> None:
 
 
 def predict(
-    model: Model,
+    model: Model | StreamedModel,
     task_type: TaskType,
     examples: Sequence[Any],
     encoding: Encoding,
@@ -97,12 +110,14 @@ def predict(
     """One scored output for each example, and counts: those of encoding, ``examples``, ``tokens`` and ``sequences``.
 
     ``CHUNK`` examples are in memory as features at a time; outputs do not depend on it. Gold is not looked at: it is
-    only encoded into targets nobody reads here.
+    only encoded into targets nobody reads here. A streamed model reads its weights once for each chunk, so there it is all
+    examples.
     """
+    at_once = max(1, len(examples)) if isinstance(model, StreamedModel) else CHUNK
     outputs: list[dict[str, Any]] = []
     counts = Counter({"examples": 0, "tokens": 0, "sequences": 0})
-    for first in range(0, len(examples), CHUNK):
-        chunk = examples[first : first + CHUNK]
+    for first in range(0, len(examples), at_once):
+        chunk = examples[first : first + at_once]
         features = task_type.encode(chunk, model.tokenizer, encoding)
 
         def shown(done: int, total: int, _: str, first: int = first, size: int = len(chunk)) -> None:
@@ -114,6 +129,30 @@ def predict(
         counts.update(features.counts)
         counts.update(examples=len(chunk), tokens=len(features.input_ids), sequences=features.num_sequences)
     return outputs, dict(counts)
+
+
+def predict_together(
+    model: StreamedModel,
+    task_type: TaskType,
+    examples: Mapping[str, Sequence[Any]],
+    encoding: Encoding,
+    *,
+    micro_batch_tokens: int,
+    room: Room,
+    progress: Progress | None = None,
+) -> dict[str, tuple[list[dict[str, Any]], dict[str, int]]]:
+    """What ``predict`` gives, for each of several languages, in one pass over the weights of a streamed model."""
+    parts = {language: task_type.encode(of, model.tokenizer, encoding) for language, of in examples.items()}
+    logits = stream_logits(
+        model, [*parts.values()], micro_batch_tokens=micro_batch_tokens, room=room, progress=progress
+    )
+    found = {}
+    for (language, features), of in zip(parts.items(), logits, strict=True):
+        _check_finite(of, features)
+        chunk = examples[language]
+        sizes = {"examples": len(chunk), "tokens": len(features.input_ids), "sequences": features.num_sequences}
+        found[language] = task_type.decode(chunk, features, of, encoding), {**sizes, **features.counts}
+    return found
 
 
 def matched_type(task: Task, labels: tuple[str, ...]) -> TaskType:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from xstilts.hyperparameters import Encoding
-from xstilts.inference.embed import Embeddings, LayerModel, Progress, embed
+from xstilts.inference.embed import Embeddings, LayerModel, Progress, embed, embed_together
 from xstilts.inference.mine import mine, mined_rows
 from xstilts.inference.search import nearest
+from xstilts.models.streamed_model import StreamedModel
 from xstilts.task_types import Bitext
 
 Row = dict[str, Any]
@@ -84,6 +86,70 @@ def sweep_mined(
     return _sweep(model, bitext, encoding, layers, poolings, scratch, micro_batch_tokens, progress, _mined_rows)
 
 
+def stream_sweeps(
+    model: StreamedModel,
+    bitexts: Mapping[str, Bitext],
+    mode: Literal["nearest", "mined"],
+    encoding: Encoding,
+    *,
+    layers: Sequence[int],
+    poolings: Sequence[str],
+    scratch: Path,
+    micro_batch_tokens: int = 4096,
+    progress: Callable[..., None] | None = None,
+) -> Iterator[tuple[str, Sweep]]:
+    """The sweep of each language by a streamed model: as many of them in one pass over the weights as the disk has room for.
+
+    Takes what ``sweep_nearest`` takes, but ``progress(done, total, unit, at=languages)`` is told in layers. Read the rows of
+    a sweep before asking for the next one.
+    """
+    search = _nearest_rows if mode == "nearest" else _mined_rows
+    per_sentence = model.hidden_size * 4 * len(set(layers)) * len(set(poolings))
+    sizes = {name: len(set(b.queries)) + len(set(b.candidates)) for name, b in bitexts.items()}
+    for group in _groups({name: n * per_sentence for name, n in sizes.items()}, shutil.disk_usage(scratch).free // 2):
+        folder = Path(tempfile.mkdtemp(prefix="embeddings-", dir=scratch))
+        try:
+            sets = []
+            for number, name in enumerate(group):
+                for side in ("queries", "candidates"):
+                    (folder / f"{number}" / side).mkdir(parents=True)
+                    sets.append((getattr(bitexts[name], side), folder / f"{number}" / side))
+            embedded = embed_together(
+                model,
+                sets,
+                encoding,
+                layers=layers,
+                poolings=poolings,
+                scratch=folder,
+                micro_batch_tokens=micro_batch_tokens,
+                progress=None if progress is None else partial(progress, at=f"{group[0]} to {group[-1]}"),
+            )
+            for number, name in enumerate(group):
+                queries, candidates = embedded[2 * number : 2 * number + 2]
+                yield name, _searched(bitexts[name], queries, candidates, model.device, folder / f"{number}", search)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _groups(sizes: Mapping[str, int], room: int) -> Iterator[list[str]]:
+    """Neighbours whose sizes add up to at most ``room``, or one that is larger."""
+    group: list[str] = []
+    for name in sizes:
+        if group and sum(sizes[n] for n in group) + sizes[name] > room:
+            yield group
+            group = []
+        group.append(name)
+    if group:
+        yield group
+
+
+def _searched(
+    bitext: Bitext, queries: Embeddings, candidates: Embeddings, device: torch.device, folder: Path, search: Search
+) -> Sweep:
+    counts = {name: n + candidates.counts[name] for name, n in queries.counts.items()}
+    return Sweep(_rows(bitext, queries, candidates, device, folder, search), counts, folder)
+
+
 def _sweep(
     model: LayerModel,
     bitext: Bitext,
@@ -121,8 +187,7 @@ def _sweep(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     queries, candidates = sides
-    counts = {name: n + candidates.counts[name] for name, n in queries.counts.items()}
-    return Sweep(_rows(bitext, queries, candidates, model.device, folder, search), counts, folder)
+    return _searched(bitext, queries, candidates, model.device, folder, search)
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

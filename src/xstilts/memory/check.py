@@ -16,6 +16,7 @@ from xstilts.memory.estimate import How
 from xstilts.memory.need import WIDENED, Need, gib
 from xstilts.memory.nodes import HOLDING, TRAININGS, Model, how_of, made, needs
 from xstilts.memory.room import free_memory, free_on_card, own_memory
+from xstilts.model_source import STREAMED_FAMILIES
 
 GO_ON = "xstilts run --no-memory-check runs it all the same"
 
@@ -51,6 +52,12 @@ def _size(resources: Resources, sha256: str) -> int:
         return 0
 
 
+def _may_be_streamed(node: Node, model: Model, resources: Resources) -> bool:
+    """Whether the weights stay in their files where they do not fit; what streaming needs is then checked by itself."""
+    answers = node.kind in ("predict", "retrieve") and resources.stream != "never"
+    return answers and model.of.family in STREAMED_FAMILIES
+
+
 def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) -> None:
     """Refuse a node that would not fit, before anything is loaded.
 
@@ -68,7 +75,7 @@ def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) ->
         model = _largest(node, parents, resources)
     except (ModelError, OSError, ValueError):
         return  # what is wrong with the folder is said better by who loads it
-    if model is None:
+    if model is None or _may_be_streamed(node, model, resources):
         return
     how = how_of(resources.device, resources.micro_batch_tokens)
 

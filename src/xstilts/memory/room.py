@@ -10,8 +10,8 @@ from pathlib import Path
 from xstilts.device import nvidia_smi
 
 _NO_LIMIT = 2**60
-_V1 = {"limit": "memory.limit_in_bytes", "used": "memory.usage_in_bytes", "pages": "total_inactive_file"}
-_V2 = {"limit": "memory.max", "used": "memory.current", "pages": "inactive_file"}
+_V1 = {"limit": "memory.limit_in_bytes", "used": "memory.usage_in_bytes", "pages": r"total_(?:in)?active_file"}
+_V2 = {"limit": "memory.max", "used": "memory.current", "pages": r"(?:in)?active_file"}
 
 
 def free_memory(
@@ -54,8 +54,8 @@ def _room(folder: Path, names: dict[str, str]) -> int | None:
         if limit == "max" or int(limit) >= _NO_LIMIT:
             return None
         used = int((folder / names["used"]).read_text())
-        pages = re.search(rf"^{names['pages']} (\d+)$", (folder / "memory.stat").read_text(), re.M)
-        return max(0, int(limit) - used + (int(pages[1]) if pages else 0))
+        pages = re.findall(rf"^{names['pages']} (\d+)$", (folder / "memory.stat").read_text(), re.M)
+        return max(0, int(limit) - used + sum(map(int, pages)))
     except (OSError, ValueError):
         return None
 
@@ -67,6 +67,11 @@ def own_memory(status: Path = Path("/proc/self/status")) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
+
+
+def free_bytes(device: str) -> int:
+    """Bytes free on ``cpu`` or ``cuda:N``; on a card that cannot be asked none are."""
+    return (free_on_card(device) or 0) if device.startswith("cuda") else free_memory()
 
 
 def free_on_card(device: str) -> int | None:

@@ -100,9 +100,9 @@ class Encoder(nn.Module):
         if self.execution.kind == "padded" or self._stack is None:
             states: Tensor = self(batch)
             return states[batch.read]
-        self._check(batch)
+        self.check(batch)
         layout = arrange(batch.lengths, batch.input_ids.device)
-        with self._autocast(batch), _only_rows(self._stack[-1], layout.sorted_places(batch.read)):
+        with self.autocast(batch.input_ids.device), only_rows(self._stack[-1], layout.sorted_places(batch.read)):
             (states,) = self._packed(batch, layout, self._last, self.num_layers)
         return states.float()
 
@@ -133,17 +133,18 @@ class Encoder(nn.Module):
         return self._stack is not None
 
     def _execute(self, batch: Batch, call: Callable[..., States], num_layers: int) -> States:
-        self._check(batch)
+        self.check(batch)
         layout = arrange(batch.lengths, batch.input_ids.device)
-        with self._autocast(batch):
+        with self.autocast(batch.input_ids.device):
             if self.execution.kind == "packed":
                 states = self._packed(batch, layout, call, num_layers)
             else:
                 states = self._padded(batch, layout, call)
         return [layout.restore(state).float() for state in states]
 
-    def _autocast(self, batch: Batch) -> torch.autocast:
-        return torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """What its layers run under."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _packed(self, batch: Batch, layout: Layout, call: Callable[..., States], num_layers: int) -> States:
         if self.config._attn_implementation != NAME:
@@ -151,16 +152,20 @@ class Encoder(nn.Module):
                 f"a packed encoder attends by {self.config._attn_implementation!r}, so sequences would see each other",
                 hint="load the encoder again; do not change the attention of the transformers model inside it",
             )
-        ids, packing = layout.sort(batch.input_ids), Packing(layout)
-        states = call(
-            input_ids=ids[None],
-            position_ids=self._positions(ids, layout)[None],
-            token_type_ids=layout.sort(self._types(batch))[None],
-            packing=packing,
-        )
+        packing = Packing(layout)
+        states = call(**self.packed_inputs(batch, layout), packing=packing)
         if packing.calls != num_layers:
             raise ModelError(f"{num_layers} layers ran but {packing.calls} attended within their sequences")
         return [state[0] for state in states]
+
+    def packed_inputs(self, batch: Batch, layout: Layout) -> dict[str, Tensor]:
+        """What the embeddings of a packed family take: 1 x T each, sorted as ``layout`` says."""
+        ids = layout.sort(batch.input_ids)
+        return {
+            "input_ids": ids[None],
+            "position_ids": self._positions(ids, layout)[None],
+            "token_type_ids": layout.sort(self._types(batch))[None],
+        }
 
     def _padded(self, batch: Batch, layout: Layout, call: Callable[..., States]) -> States:
         """One padded forward pass for each run of near lengths."""
@@ -192,7 +197,8 @@ class Encoder(nn.Module):
         known = getattr(self.config, "type_vocab_size", 0) or 0
         return batch.type_ids if known > 1 else torch.zeros_like(batch.type_ids)
 
-    def _check(self, batch: Batch) -> None:
+    def check(self, batch: Batch) -> None:
+        """Raise ``ModelError`` for a batch that the encoder cannot number, or that contradicts itself."""
         if not batch.lengths or min(batch.lengths) < 1:
             raise ModelError("a batch needs at least one sequence, and every sequence at least one sub-word")
         if sum(batch.lengths) != batch.num_tokens:
@@ -221,7 +227,7 @@ class Encoder(nn.Module):
 
 
 @contextmanager
-def _only_rows(layer: nn.Module, rows: Tensor) -> Iterator[None]:
+def only_rows(layer: nn.Module, rows: Tensor) -> Iterator[None]:
     """Within, the layer goes on with ``rows`` of its 1 x T tokens once they have attended to each other.
 
     All that follows looks at one token at a time: the output projection with its residual, the feed-forward part, norms.

@@ -22,6 +22,7 @@ from xstilts.tasks.task import Task
 
 if TYPE_CHECKING:
     from xstilts.models.model import Model
+    from xstilts.models.streamed_model import StreamedModel
 
 EMBEDDING_LENGTH = 512
 """Sub-words of a text that is embedded, as for XTREME's two retrieval tasks; less where the encoder ends before."""
@@ -40,7 +41,7 @@ class Predictor:
         pairs: its task classifies pairs of texts.
     """
 
-    model: Model
+    model: Model | StreamedModel
     task_type: TaskType
     encoding: Encoding
     pairs: bool
@@ -91,6 +92,7 @@ def load_predictor(
     max_length: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     device: str = "cpu",
+    stream: Literal["auto", "always", "never"] = "auto",
 ) -> Predictor:
     """The model that a training exported to ``folder``.
 
@@ -102,6 +104,7 @@ def load_predictor(
         max_length: sub-words of a sequence; stride and question keep their share of it.
         precision: ``auto`` is bf16 where the device has it.
         device: ``cpu`` or ``cuda:N``.
+        stream: whether the weights stay in their files (``auto``: where they do not fit into memory).
 
     Raises:
         ModelError: no exported model, one without a head, one with a head or a node that does not fit its task, or a
@@ -115,8 +118,6 @@ def load_predictor(
             hint="`xstilts embed` takes any encoder; `xstilts run` trains heads",
         )
     from xstilts.models.description import read_description
-    from xstilts.models.model import Model
-    from xstilts.models.precision import resolve_precision
 
     said = read_description(folder)
     if said.head is None or said.type in ("retrieval", "masked_lm"):
@@ -137,8 +138,7 @@ def load_predictor(
             f"{task_type.name!r}: {_described(task_type.head)}",
             where=str(folder / DESCRIPTION),
         )
-    with _placed(device):
-        model = Model.load(folder, precision=resolve_precision(precision, device), device=device)
+    model = _loaded(folder, precision, device, stream, head=True)
     encoding = _trained_encoding(folder) or task.encoding
     # Every classification task of the package has pairs; one from outside may have single texts.
     pairs = tasks.outside_digest(task.name) is None
@@ -151,21 +151,33 @@ def load_embedder(
     max_length: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     device: str = "cpu",
-) -> tuple[Model, Encoding]:
+    stream: Literal["auto", "always", "never"] = "auto",
+) -> tuple[Model | StreamedModel, Encoding]:
     """The encoder of any Hugging Face folder, without head, and how it encodes a text.
 
     Raises:
         ModelError: no such folder, no plain encoder, or a device that is not there.
     """
-    from xstilts.models.model import Model
-    from xstilts.models.precision import resolve_precision
-
-    with _placed(device):
-        model = Model.start(folder, None, precision=resolve_precision(precision, device), device=device)
+    model = _loaded(folder, precision, device, stream, head=False)
     return model, fitted(Encoding(max_length=EMBEDDING_LENGTH), model.encoder.max_length, max_length)
 
 
-def check_layer(model: Model, layer: int | None) -> int:
+def _loaded(
+    folder: Path,
+    precision: Literal["auto", "fp32", "bf16"],
+    device: str,
+    stream: Literal["auto", "always", "never"],
+    *,
+    head: bool,
+) -> Model | StreamedModel:
+    from xstilts.models.precision import resolve_precision
+    from xstilts.models.streamed_model import load_model
+
+    with _placed(device):
+        return load_model(folder, stream, resolve_precision(precision, device), device, head=head)
+
+
+def check_layer(model: Model | StreamedModel, layer: int | None) -> int:
     """``layer``, the last one by default.
 
     Raises:

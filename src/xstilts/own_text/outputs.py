@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts.errors import DataError, ModelError
 from xstilts.own_text.models import Predictor
-from xstilts.own_text.reading import CHUNK_ROWS, Row, chunks
+from xstilts.own_text.reading import CHUNK_ROWS, MAX_BYTES, Row, chunks
 from xstilts.task_types import Classification, MultipleChoice, Retrieval, Tagging, TaskType, Tokenizer
 
 if TYPE_CHECKING:
     from xstilts.hyperparameters import Encoding
     from xstilts.models.model import Model
+    from xstilts.models.streamed_model import StreamedModel
     from xstilts.task_types import Features
     from xstilts.task_types.base import FloatArray
 
@@ -36,7 +39,14 @@ class Counts:
 
 
 def outputs(
-    rows: Iterable[Row], step: Step, counts: Counts, *, name: str, skip_bad: bool, chunk_rows: int = CHUNK_ROWS
+    rows: Iterable[Row],
+    step: Step,
+    counts: Counts,
+    *,
+    name: str,
+    skip_bad: bool,
+    chunk_rows: int = CHUNK_ROWS,
+    whole: bool = False,
 ) -> Iterator[list[Output]]:
     """One output for each row, in order, chunk after chunk; each names its ``line``.
 
@@ -47,11 +57,13 @@ def outputs(
         name: of the file, in errors.
         skip_bad: a bad row becomes ``{"line", "error"}`` instead of an error.
         chunk_rows: rows of a chunk.
+        whole: all rows are one chunk: a streamed model reads its weights once for each.
 
     Raises:
         DataError: a bad row, with ``name:line``.
     """
-    for chunk in chunks(_checked(rows, name, skip_bad), chunk_rows):
+    bounds: tuple[int, float] = (sys.maxsize, math.inf) if whole else (chunk_rows, MAX_BYTES)
+    for chunk in chunks(_checked(rows, name, skip_bad), *bounds):
         good = [row.example for row in chunk if not row.problem]
         found = iter(step(good) if good else ())
         made = [{"line": row.line, **({"error": row.problem} if row.problem else next(found))} for row in chunk]
@@ -70,7 +82,7 @@ def _checked(rows: Iterable[Row], name: str, skip_bad: bool) -> Iterator[Row]:
         yield row
 
 
-def predictions(predictor: Predictor) -> Step:
+def predictions(predictor: Predictor, told: Callable[..., None] | None = None) -> Step:
     """The step that predicts.
 
     | shape | output |
@@ -81,16 +93,28 @@ def predictions(predictor: Predictor) -> Step:
     | multiple choice | ``choice`` (from 0), its ``text``, ``probabilities`` in the order of the choices |
 
     ``cut`` and ``dropped_tokens`` are there when something was left out, ``windows`` when there was more than one. A
-    SQuAD v2.0 head answers with the empty text where the null score wins.
+    SQuAD v2.0 head answers with the empty text where the null score wins. ``told(done, total, "layers")`` is how far a
+    streamed model is.
     """
     from xstilts.inference.predict import predict_logits
+    from xstilts.inference.stream import Room
+    from xstilts.models.streamed_model import StreamedModel
 
     model, task_type, encoding = predictor.model, predictor.task_type, predictor.encoding
 
     def step(examples: Sequence[Any]) -> list[Output]:
         features = task_type.encode(examples, model.tokenizer, encoding)
         _check_vocabulary(model, features)
-        logits = predict_logits(model, features, micro_batch_tokens=MICRO_BATCH_TOKENS)
+        with (
+            TemporaryDirectory(prefix="xstilts-states-")
+            if isinstance(model, StreamedModel)
+            else nullcontext("") as scratch
+        ):
+            room = Room(Path(scratch), every_seconds=math.inf) if scratch else None
+            progress = told if scratch else None
+            logits = predict_logits(
+                model, features, micro_batch_tokens=MICRO_BATCH_TOKENS, room=room, progress=progress
+            )
         decoded = task_type.decode(examples, features, logits, encoding)
         dropped = _dropped(task_type, examples, features.counts, model.tokenizer, encoding)
         windows = [0] * len(examples)
@@ -107,11 +131,11 @@ def predictions(predictor: Predictor) -> Step:
     return step
 
 
-def _num_embeddings(model: Model) -> int:
+def _num_embeddings(model: Model | StreamedModel) -> int:
     return int(model.encoder.transformer.get_input_embeddings().num_embeddings)
 
 
-def _check_vocabulary(model: Model, features: Features) -> None:
+def _check_vocabulary(model: Model | StreamedModel, features: Features) -> None:
     """Raise ``ModelError`` for a sub-word without an embedding: on a GPU it would take the process down."""
     highest, known = int(features.input_ids.max(initial=0)), _num_embeddings(model)
     if highest >= known:
@@ -122,7 +146,7 @@ def _check_vocabulary(model: Model, features: Features) -> None:
         )
 
 
-def _check_finite(model: Model, pooled: FloatArray) -> None:
+def _check_finite(model: Model | StreamedModel, pooled: FloatArray) -> None:
     """A vector that is not a number could not be told from that of a bad row."""
     import numpy as np
 
@@ -164,12 +188,20 @@ def _dropped(
     return [task_type.encode([e], tokenizer, encoding).counts["dropped_tokens"] for e in examples]
 
 
-def vectors(model: Model, encoding: Encoding, *, layer: int, pooling: str) -> Step:
+def vectors(
+    model: Model | StreamedModel,
+    encoding: Encoding,
+    *,
+    layer: int,
+    pooling: str,
+    told: Callable[..., None] | None = None,
+) -> Step:
     """The step that embeds: ``vector`` (float32, H) of a text, and ``cut`` and ``dropped_tokens`` as above.
 
     Layers above ``layer`` are not run. Vectors are not normalised.
     """
     from xstilts.inference.embed import embed
+    from xstilts.models.streamed_model import StreamedModel
 
     def step(texts: Sequence[str]) -> list[Output]:
         if model.tokenizer.rust.get_vocab_size() > _num_embeddings(model):  # else nothing can be outside
@@ -183,6 +215,7 @@ def vectors(model: Model, encoding: Encoding, *, layer: int, pooling: str) -> St
                 poolings=[pooling],
                 out=Path(scratch),
                 micro_batch_tokens=MICRO_BATCH_TOKENS,
+                progress=told if isinstance(model, StreamedModel) else None,
             )
             pooled = found.matrix(layer, pooling)[found.rows]
         _check_finite(model, pooled)

@@ -192,12 +192,12 @@ def _sentences(found: Iterable[Line]) -> Iterator[Block]:
         yield start, "\n".join(block), problem, size
 
 
-def chunks(rows: Iterable[Row], most: int = CHUNK_ROWS) -> Iterator[list[Row]]:
-    """At most ``most`` rows and about ``MAX_BYTES`` of text at a time."""
+def chunks(rows: Iterable[Row], most: int = CHUNK_ROWS, most_bytes: float = MAX_BYTES) -> Iterator[list[Row]]:
+    """At most ``most`` rows and about ``most_bytes`` of text at a time."""
     chunk: list[Row] = []
     size = 0
     for row in rows:
-        if chunk and (len(chunk) == most or size + row.size > MAX_BYTES):
+        if chunk and (len(chunk) == most or size + row.size > most_bytes):
             yield chunk
             chunk, size = [], 0
         chunk.append(row)

@@ -1,0 +1,49 @@
+"""A transformers encoder without memory: its modules and the names and shapes of its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, MT5EncoderModel, T5EncoderModel
+
+from xstilts.errors import ModelError
+from xstilts.model_source import STREAMED_FAMILIES
+from xstilts.models.loading import read_config
+from xstilts.models.packed_attention import NAME
+
+ENCODER_HALVES = {"mt5": MT5EncoderModel, "t5": T5EncoderModel}
+"""``model_type`` of text-to-text models -> the class of their encoder half."""
+
+
+def streams_family(folder: Path) -> bool:
+    """Whether the model of a folder is of a family that can be streamed."""
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception:  # whatever is wrong with it is said by whoever loads it
+        return False
+    return str(config.model_type) in STREAMED_FAMILIES
+
+
+def without_weights(folder: Path) -> Any:
+    """The encoder of a folder on the meta device.
+
+    Raises:
+        ModelError: it is of a family that is not streamed.
+    """
+    name = str(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).model_type)
+    with torch.device("meta"):
+        if name in ENCODER_HALVES:
+            config = AutoConfig.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True, attn_implementation="eager"
+            )
+            return ENCODER_HALVES[name](config)
+        config = read_config(folder)
+        if name not in STREAMED_FAMILIES:
+            raise ModelError(
+                f"models of type {name!r} are not streamed",
+                where=str(folder),
+                hint=f"families that are: {', '.join(STREAMED_FAMILIES)}; others run in memory (--stream never)",
+            )
+        return AutoModel.from_config(config, attn_implementation=NAME, add_pooling_layer=False)
