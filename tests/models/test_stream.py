@@ -292,6 +292,7 @@ def test_progress_counts_layers() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("family", ["xlm-roberta-xl", "mt5"])
 def test_a_gpu_gives_what_the_cpu_gives(family: str, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     folder, batches = folder_of(family), batches_of(family)

@@ -221,7 +221,7 @@ def _open(encoder: StreamedEncoder, needs: StreamNeeds, own: Path | None, room: 
     """On the device if there is room, else in memory, else on the disk."""
     rows, width = needs.states // (encoder.hidden_size * FLOAT_BYTES), encoder.hidden_size
     host, device = torch.device("cpu"), encoder.device
-    free = {place: free_bytes(str(place)) for place in {host, device}}
+    free = {place: free_bytes(str(place)) or 0 for place in {host, device}}
     if needs.without_states > free[device]:
         raise ModelError(
             f"streaming needs {_gib(needs.without_states)} on {device} for two layers and a batch, but {_gib(free[device])} "

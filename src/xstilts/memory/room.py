@@ -69,9 +69,9 @@ def own_memory(status: Path = Path("/proc/self/status")) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def free_bytes(device: str) -> int:
-    """Bytes free on ``cpu`` or ``cuda:N``; on a card that cannot be asked none are."""
-    return (free_on_card(device) or 0) if device.startswith("cuda") else free_memory()
+def free_bytes(device: str) -> int | None:
+    """Bytes free on ``cpu`` or ``cuda:N``; ``None`` for a card that cannot be asked."""
+    return free_on_card(device) if device.startswith("cuda") else free_memory()
 
 
 def free_on_card(device: str) -> int | None:

@@ -113,7 +113,10 @@ def is_streamed(folder: Path, stream: Stream, precision: Precision, device: torc
     if stream != "auto":
         return stream == "always"
     check_weights(folder)
-    return streams_family(folder) and in_memory_bytes(folder, precision, device) > _FILLED * free_bytes(str(device))
+    there = free_bytes(str(device))
+    if there is None or not streams_family(folder):
+        return False
+    return in_memory_bytes(folder, precision, device) > _FILLED * there
 
 
 def in_memory_bytes(folder: Path, precision: Precision, device: torch.device | str) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts.errors import DataError, ModelError
 from xstilts.own_text.models import Predictor
-from xstilts.own_text.reading import CHUNK_ROWS, MAX_BYTES, Row, chunks
+from xstilts.own_text.reading import CHUNK_ROWS, Row, chunks
 from xstilts.task_types import Classification, MultipleChoice, Retrieval, Tagging, TaskType, Tokenizer
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def outputs(
     Raises:
         DataError: a bad row, with ``name:line``.
     """
-    bounds: tuple[int, float] = (sys.maxsize, math.inf) if whole else (chunk_rows, MAX_BYTES)
-    for chunk in chunks(_checked(rows, name, skip_bad), *bounds):
+    checked = _checked(rows, name, skip_bad)
+    for chunk in chunks(checked, sys.maxsize, math.inf) if whole else chunks(checked, chunk_rows):
         good = [row.example for row in chunk if not row.problem]
         found = iter(step(good) if good else ())
         made = [{"line": row.line, **({"error": row.problem} if row.problem else next(found))} for row in chunk]
