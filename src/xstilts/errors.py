@@ -8,6 +8,7 @@ XstiltsError
 ├── ModelError       a model folder or head that does not fit the task
 ├── StoreError       the store: damaged node, disk full, read-only
 ├── TrainingError    a run that cannot go on: NaN loss, no rows left
+├── DeviceMemoryError the device's memory does not hold what cannot be made smaller by itself
 ├── MeasurementError a measured process failed, or there is nothing to measure
 ├── MemoryNeedError  what is asked needs more memory than the device has
 ├── StatisticsError  numbers that cannot bear what is asked of them: too few, not finite
@@ -70,6 +71,10 @@ class StoreError(XstiltsError):
 
 class TrainingError(XstiltsError):
     """Training cannot go on."""
+
+
+class DeviceMemoryError(XstiltsError):
+    """Memory of the device or the machine does not suffice, and smaller micro-batches do not help."""
 
 
 class MeasurementError(XstiltsError):

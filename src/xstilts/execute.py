@@ -96,8 +96,8 @@ def _random(node: Node, out: Path, resources: Resources, progress: Progress) -> 
 
 
 def _prune(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> Counts:
-    from xstilts.learning import start_folder
     from xstilts.models.prune import keep_layers
+    from xstilts.starting import start_folder
 
     return keep_layers(start_folder(node.spec, parents, resources), node.spec["layers"], out / "model")
 
@@ -157,8 +157,8 @@ def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
 def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Neighbours (Tatoeba) or mined pairs (BUCC) at every asked layer and pooling; embeddings are scratch."""
     from xstilts.inference.sweep import stream_sweeps
-    from xstilts.learning import start_folder
     from xstilts.models.streamed_model import StreamedModel
+    from xstilts.starting import start_folder
 
     spec = node.spec
     task, encoding = tasks.load(spec["task"]), Encoding.model_validate(spec["encoding"])

@@ -6,7 +6,15 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 
 class Frozen(BaseModel):
@@ -29,12 +37,42 @@ class Encoding(Frozen):
     n_best: int = Field(20, ge=1)
 
 
+LORA_FAMILIES = ("bert", "camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+"""The ``model_type`` of every family for which LoRA is verified."""
+
+
+class Lora(Frozen):
+    """Low-rank adapters instead of all weights of the encoder (Hu et al. 2021); the head is trained fully.
+
+    Args:
+        rank: of the update of a weight matrix.
+        alpha: the update is multiplied by ``alpha / rank``.
+        dropout: on what goes into the update.
+        targets: linear layers of every transformer layer that are adapted; peft's default for these families.
+        embeddings: train the embedding matrix too, fully.
+    """
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[Literal["query", "key", "value", "attention_output", "intermediate", "output"], ...] = Field(
+        ("query", "value"), min_length=1
+    )
+    embeddings: bool = False
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Lora:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets: the same layer twice in {', '.join(self.targets)}")
+        return self
+
+
 class Training(Frozen):
     """One training: an optimizer step is ``batch_size`` examples, whatever the micro-batches.
 
     ``warmup`` is a share of all steps (below 1) or a number of steps (1 or more). ``selection`` keeps the checkpoint
     with the best source-language dev score (``dev``), looked at ``evaluations_per_epoch`` times an epoch on the first
-    ``selection_rows`` dev rows, or the last one (``last``).
+    ``selection_rows`` dev rows, or the last one (``last``). ``lora`` trains adapters, which are merged at the end.
     """
 
     learning_rate: float = Field(2e-5, gt=0)
@@ -52,6 +90,13 @@ class Training(Frozen):
     selection_rows: int = Field(500, ge=1)
     evaluations_per_epoch: int = Field(1, ge=1)
     patience: int | None = Field(None, ge=1)
+    lora: Lora | None = None
+
+    @model_serializer(mode="wrap")
+    def _lora_where_it_is_set(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys are older than this field: those of trainings without it must not move."""
+        fields: dict[str, Any] = whole(self)
+        return {name: value for name, value in fields.items() if name != "lora" or value is not None}
 
 
 class Mixture(Frozen):
@@ -104,6 +149,8 @@ def _keep_last(training: Any) -> Any:
         return training
     if training.get("selection", "last") != "last":
         raise ValueError("pre-training has no dev score to choose by: selection is 'last'")
+    if training.get("lora") is not None:
+        raise ValueError("lora: a model that is made from scratch has no weights to adapt")
     return {**training, "selection": "last"}
 
 

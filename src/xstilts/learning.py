@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,20 +22,22 @@ from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
 from xstilts.hyperparameters import MASKED_LM, Encoding, MaskedLM, Mixture, Pretraining, Training
 from xstilts.inference.predict import predict
-from xstilts.inputs import base_model, input_file
+from xstilts.inputs import input_file
 from xstilts.kept_features import kept_features
+from xstilts.models.adapters import has_adapters, save_adapters
 from xstilts.models.export import export
 from xstilts.models.heads import HeadSet, MaskedLMHead
 from xstilts.models.masked_lm_head import masked_lm_shape, take_masked_lm_head
 from xstilts.models.model import Model
 from xstilts.models.trained_rows import trained_rows
 from xstilts.rows import choose_rows, drop_overlap, open_rows, open_text, without_gold
+from xstilts.starting import start_folder, start_model
 from xstilts.task_types import Features, Head, Tagging, TaskType, Tokenizer
 from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
 from xstilts.training import Checkpoints, Course, MixtureCourse, TaskCourse, TrainingSummary
 from xstilts.training import train as run_training
-from xstilts.training.kept import Kept, kept_folder
+from xstilts.training.kept import Kept
 from xstilts.training.masked_lm import MaskedLMCourse, Texts, masked_lm_course
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
 from xstilts.training.pretrain import pretrain
@@ -59,6 +62,7 @@ def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progres
                 micro_batch_tokens=resources.micro_batch_tokens,
                 progress=progress,
                 checkpoints=_checkpoints(node, out, resources),
+                gradient_checkpointing=resources.gradient_checkpointing,
             )
     finally:
         torch.set_num_threads(own)
@@ -68,7 +72,7 @@ def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progres
 def train_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Train from the parent's or the base model's encoder, export the model and its log."""
     part = _Part.of(node.spec, node.spec["source"], resources)
-    model = _start(node, parents, resources, part.head, part.settings)
+    model = start_model(node, parents, resources, part.head, part.settings)
     course = part.course(model.tokenizer, out, node.spec["seed"])
     dev = part.dev_score(model, resources) if "dev" in node.spec else None
     summary = _learn(node, model, course, [course.features], dev, out, resources, progress)
@@ -88,7 +92,7 @@ def mix_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
         for name, of in spec["parts"].items()
     }
     settings, mixture = Training.model_validate(spec["training"]), Mixture.model_validate(spec["mixture"])
-    model = _start(node, parents, resources, {name: part.head for name, part in parts.items()}, settings)
+    model = start_model(node, parents, resources, {name: part.head for name, part in parts.items()}, settings)
     exported = _without_task_heads(model, parts)
     notes: Counts = {}
     if isinstance(exported.head, MaskedLMHead):
@@ -256,31 +260,6 @@ def _mean_dev_score(parts: Mapping[str, _Part | _Text], model: Model, resources:
     return score
 
 
-def start_folder(spec: Mapping[str, Any], parents: Mapping[str, Path], resources: Resources) -> Path:
-    """The folder of the model that a node starts from: its parent's, one that its parent kept on the way, or a base model."""
-    if "checkpoint" in spec:
-        return kept_folder(parents["model"], spec["checkpoint"])
-    return parents["model"] / "model" if "model" in parents else base_model(spec["model"], resources)
-
-
-def _start(
-    node: Node,
-    parents: Mapping[str, Path],
-    resources: Resources,
-    head: Head | Mapping[str, Head],
-    settings: Training,
-) -> Model:
-    return Model.start(
-        start_folder(node.spec, parents, resources),
-        head,
-        node.spec["seed"],
-        precision=node.spec["precision"],
-        device=resources.device,
-        dropout=settings.dropout,
-        attention_dropout=settings.attention_dropout,
-    )
-
-
 def _learn(
     node: Node,
     model: Model,
@@ -293,7 +272,7 @@ def _learn(
 ) -> TrainingSummary:
     """``features``: all that is learned from, so that other rows of the embedding matrix can be left where they are."""
     only: AbstractContextManager[None] = nullcontext()
-    if features is not None:
+    if features is not None and model.encoder.transformer.get_input_embeddings().weight.requires_grad:
         only = trained_rows(model.encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
     checkpoints, kept = _checkpoints(node, out, resources), Kept.of(node, course.total, out)
     if kept is not None:
@@ -311,12 +290,18 @@ def _learn(
         )
     if kept is not None:
         kept.deliver(out)
+    if has_adapters(model.encoder.transformer):
+        save_adapters(model.encoder.transformer, out / "adapters")
     return summary
 
 
 def _of_training(model: Model, summary: TrainingSummary) -> Counts:
     execution = model.encoder.execution
-    return {"training": summary.as_json(), "execution": f"{execution.kind}: {execution.reason}"}
+    found = {"training": summary.as_json(), "execution": f"{execution.kind}: {execution.reason}"}
+    if has_adapters(model.encoder.transformer):
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        found["lora"] = {"trained_parameters": trained, "peft": version("peft")}
+    return found
 
 
 def _kept(counts: Counts, out: Path) -> Counts:

@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("batching", "seq2seq"),
     ("models",),
     ("training", "inference"),
+    ("starting",),
     ("bench",),
     ("learning",),
     ("execute",),
@@ -45,8 +46,9 @@ NARROW = {  # these see no more than this
     "report": {"errors", "graph", "metrics", "tasks", "languages", "statistics"},
 }
 HEAVY = {
-    "torch": {"batching", "seq2seq", "models", "training", "inference", "bench", "learning", "execute"},
+    "torch": {"batching", "seq2seq", "models", "training", "inference", "bench", "starting", "learning", "execute"},
     "transformers": {"models", "seq2seq"},
+    "peft": {"models"},
 }
 RAY_FILE = "graph/cluster.py"
 

@@ -75,6 +75,9 @@ def run(
     seeds: Seeds = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker; default: shared evenly.")] = None,
     micro_batch_tokens: Annotated[int, typer.Option(help="Sub-words in one forward pass.")] = 4096,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Train in less memory and more time, with equal results.")
+    ] = False,
     task_file: TaskFile = None,
     memory_check: Annotated[
         bool,
@@ -95,7 +98,10 @@ def run(
     with journey.open_store(store) as opened:
         planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
-        slots = [replace(slot, memory_check=memory_check, stream=stream) for slot in slots]
+        slots = [
+            replace(slot, gradient_checkpointing=gradient_checkpointing, memory_check=memory_check, stream=stream)
+            for slot in slots
+        ]
         with Display(err, len(planned.graph.nodes)) as display:
             planned, ended = journey.run_study(planned, opened, slots, display)
         tables = journey.tables(opened, planned.study.name)

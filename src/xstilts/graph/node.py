@@ -112,6 +112,8 @@ class Resources:
         memory_check: whether a node that would not fit in memory is refused before it runs.
         stream: whether predictions leave a model's weights in their files and read a layer at a time (``auto``: where they
             do not fit into memory); affects rounding only.
+        gradient_checkpointing: trainings keep the input of every layer and compute the rest again: less memory, more time,
+            the same gradients.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Resources:
     checkpoint_seconds: float = 120.0
     memory_check: bool = True
     stream: Literal["auto", "always", "never"] = "auto"
+    gradient_checkpointing: bool = False
 
     def path(self, sha256: str) -> Path:
         """Where the input file with this digest lies."""

@@ -90,8 +90,8 @@ class Display:
             self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True, highlight=False)
 
     def _warn(self, event: NodeProgress) -> None:
-        """A training that went on from a checkpoint, but not the newest or not as before: said once."""
-        if event.note.keys() & {"damaged", "not as before"} and event.node.key not in self._warned:
+        """A training that went on from a checkpoint, but not the newest or not as before, or ran out of memory: said once."""
+        if event.note.keys() & {"damaged", "not as before", "out of memory"} and event.node.key not in self._warned:
             self._warned.add(event.node.key)
             text = f"warning: {event.node.title}: {position(event)}"
             self._console.print(escape(text), style="yellow", soft_wrap=True, highlight=False)

@@ -146,6 +146,7 @@ class Slot(threading.Thread):
             "pid": worker.pid,
             "device": self.resources.device,
             "micro_batch_tokens": self.resources.micro_batch_tokens,
+            "gradient_checkpointing": self.resources.gradient_checkpointing,
             "peak_memory_bytes": answer["peak_memory_bytes"],
             "versions": worker.versions,
         }

@@ -77,7 +77,7 @@ def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) ->
         return  # what is wrong with the folder is said better by who loads it
     if model is None or _may_be_streamed(node, model, resources):
         return
-    how = how_of(resources.device, resources.micro_batch_tokens)
+    how = how_of(resources.device, resources.micro_batch_tokens, checkpointing=resources.gradient_checkpointing)
 
     def need(of: How) -> Need:
         found = needs(node, model, of, partial(_size, resources))

@@ -94,8 +94,7 @@ def _asked(how: How, settings: Mapping[str, Any]) -> How:
     """What a training's own settings say of how it is run."""
     adapters = settings.get("lora")
     rank = int(adapters.get("rank", LORA_RANK)) if isinstance(adapters, Mapping) else 0
-    again = bool(settings.get("gradient_checkpointing", how.checkpointing))
-    return replace(how, lora=rank or how.lora, checkpointing=again)
+    return replace(how, lora=rank or how.lora)
 
 
 def _bytes(entry: Mapping[str, Any], size: Callable[[str], int]) -> int:
@@ -179,7 +178,7 @@ def _answered(spec: Mapping[str, Any]) -> Work:
     )
 
 
-def how_of(device: str, tokens: int) -> How:
+def how_of(device: str, tokens: int, *, checkpointing: bool = False) -> How:
     """How a worker on this device runs nodes."""
     kind: Literal["cpu", "cuda"] = "cuda" if device.startswith("cuda") else "cpu"
-    return How(kind, tokens=tokens)
+    return How(kind, tokens=tokens, checkpointing=checkpointing)

@@ -128,6 +128,11 @@ class Encoder(nn.Module):
         return self._execute(batch, partial(self._states, up_to=number, all_of_them=False), number)[0]
 
     @property
+    def stack(self) -> nn.ModuleList | None:
+        """The layers, the first one first; ``None`` where they do not stand in one list."""
+        return self._stack
+
+    @property
     def ends_early(self) -> bool:
         """Whether layers above the one asked for are really not run: they stand in one list."""
         return self._stack is not None

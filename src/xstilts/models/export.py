@@ -19,6 +19,7 @@ from torch import Tensor
 
 from xstilts.errors import ModelError, StoreError
 from xstilts.model_source import TOKENIZER_FILES
+from xstilts.models.adapters import plain_weights
 from xstilts.models.description import DESCRIPTION, HEAD_WEIGHTS, Description, head_names, translation
 from xstilts.models.families import FAMILIES, HeadNames
 from xstilts.models.loading import WEIGHTS
@@ -32,7 +33,7 @@ def export(model: Model, out: Path, task_name: str, type_name: str, labels: Sequ
     """Write config.json, model.safetensors, the source's tokenizer files and xstilts.json to ``out``.
 
     Args:
-        model: what to write; weights are written as they are, float32.
+        model: what to write; weights are written as they are, float32, adapters merged into those beside them.
         out: a folder without a model in it; made if missing.
         task_name: what it was trained on.
         type_name: the shape of that task (``classification``, ``multiple_choice``, ``tagging``, ``span``).
@@ -79,7 +80,7 @@ def _architecture(model: Model, names: HeadNames | None) -> str:
 
 
 def _write_weights(model: Model, names: HeadNames | None, out: Path) -> None:
-    encoder = model.encoder.transformer.state_dict()
+    encoder = plain_weights(model.encoder.transformer)
     head = {} if model.head is None else model.head.state_dict()
     theirs = {} if model.head is None else translation(model.head, names)
     named = {theirs[name]: weight for name, weight in head.items()}

@@ -13,7 +13,9 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from xstilts.errors import ModelError
+from xstilts.hyperparameters import Lora
 from xstilts.memory.dimensions import stored_tensors
+from xstilts.models.adapters import add_adapters
 from xstilts.models.dropout import use_own_dropout
 from xstilts.models.encoder import Encoder
 from xstilts.models.families import execution_of
@@ -35,6 +37,8 @@ def load_encoder(
     dropout: float | None = None,
     attention_dropout: float | None = None,
     device: torch.device | str = "cpu",
+    lora: Lora | None = None,
+    seed: int = 0,
 ) -> Encoder:
     """The encoder of a folder, without pooler or head, in evaluation mode.
 
@@ -43,6 +47,7 @@ def load_encoder(
         precision: ``fp32``, or ``bf16`` for float32 weights under autocast.
         dropout, attention_dropout: override the config's.
         device: where the weights go.
+        lora: adapters to put in, drawn with ``seed``; all else is frozen.
 
     Raises:
         ModelError: not such a folder, a damaged or pickled one, weights missing or of another shape, no plain encoder.
@@ -54,6 +59,8 @@ def load_encoder(
         _override(config, _HIDDEN_DROPOUT, dropout, folder)
         _override(config, _ATTENTION_DROPOUT, attention_dropout, folder)
         transformer = _load(folder, config, _loaded_as(folder, torch.device(device)))
+    if lora is not None:
+        add_adapters(transformer, lora, seed)
     use_onednn(transformer)
     use_own_dropout(transformer)
     return Encoder(transformer, precision).to(device, torch.float32).eval()

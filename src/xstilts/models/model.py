@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError
+from xstilts.hyperparameters import Lora
 from xstilts.models.description import Description, read_description, read_head
 from xstilts.models.encoder import Encoder
 from xstilts.models.heads import AnyHead, HeadSet, MaskedLMHead, new_head
@@ -60,13 +61,16 @@ class Model(nn.Module):
         dropout: float | None = None,
         attention_dropout: float | None = None,
         device: torch.device | str = "cpu",
+        lora: Lora | None = None,
     ) -> Model:
         """A new head, drawn with ``seed``, on the encoder of any Hugging Face folder; an old head is dropped.
 
         ``head=None`` is a model that only embeds, several heads by name one for tasks that are learned together.
-        ``dropout`` overrides the encoder's and the heads'.
+        ``dropout`` overrides the encoder's and the heads'. ``lora`` puts adapters into the encoder, drawn with ``seed``, and
+        freezes all else of it.
         """
-        encoder = load_encoder(folder, precision, dropout=dropout, attention_dropout=attention_dropout, device=device)
+        dropouts = {"dropout": dropout, "attention_dropout": attention_dropout}
+        encoder = load_encoder(folder, precision, **dropouts, device=device, lora=lora, seed=seed)
         made: AnyHead | HeadSet | None = None
         if isinstance(head, Mapping):
             made = HeadSet({n: new_head(h, encoder.config, seed, dropout=dropout) for n, h in head.items()}).to(device)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from itertools import combinations
 from typing import Any
 
 from xstilts.errors import StudyError
-from xstilts.hyperparameters import MASKED_LM, Encoding
+from xstilts.graph.node import Node
+from xstilts.hyperparameters import LORA_FAMILIES, MASKED_LM, Encoding
 from xstilts.study import Study
 from xstilts.tasks import load
 
@@ -44,6 +46,35 @@ def check_lengths(study: Study, model: str, positions: int, otherwise: str) -> N
                     hint=f"say so in the study file: encoding: {{{role}: {{max_length: {positions}, stride: "
                     f"{positions // 4}}}}}, or {otherwise}",
                 )
+
+
+def check_lora(nodes: Iterable[Node], families: Mapping[str, str]) -> None:
+    """LoRA needs ``peft`` and a family of which it is known where its layers are; a mixture is one training.
+
+    Args:
+        nodes: of the plan.
+        families: ``model_type`` of every model of the study that is not made from scratch.
+    """
+    for node in nodes:
+        whole = node.spec.get("training", {}).get("lora")
+        for name, part in node.spec.get("parts", {}).items():
+            if part["training"].get("lora", whole) != whole:
+                raise StudyError(
+                    f"{name} asks for other adapters than the mixture it is learned in, which is one training",
+                    where=f"training.{name}.lora",
+                    hint="say it once, in training.mixture.lora or training.intermediate.lora",
+                )
+        if whole is None:
+            continue
+        if find_spec("peft") is None:
+            raise StudyError("lora needs the package peft", where="training", hint="pip install 'xstilts[lora]'")
+        family = families.get(str(node.labels["model"]), LORA_FAMILIES[0])
+        if family not in LORA_FAMILIES:
+            raise StudyError(
+                f"LoRA is not verified for {family!r}",
+                where=f"models.{node.labels['model']}",
+                hint=f"it is for: {', '.join(LORA_FAMILIES)}",
+            )
 
 
 def _digests(part: Mapping[str, Any]) -> set[str]:

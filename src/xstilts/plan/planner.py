@@ -20,7 +20,7 @@ from xstilts.model_choice import ModelChoice
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.plan.checkpoints import checkpoints_of, kept_spec
-from xstilts.plan.checks import check_lengths, check_repeats
+from xstilts.plan.checks import check_lengths, check_lora, check_repeats
 from xstilts.plan.measured import Answering, Place, measurement_spec
 from xstilts.plan.plan import Cell, Checkpoint, Measured, Plan
 from xstilts.shapes import shape_config
@@ -93,6 +93,7 @@ class _Planner:
             for arm, choice in self.study.arms.items():
                 for seed in self.study.seeds:
                     self._arm(name, start, arm, choice, seed)
+        check_lora(self.nodes.values(), {m.name: m.family for m in models})
         measured = tuple(self._measured())
         graph = Graph(self.study.name, tuple(self.nodes.values()))
         where = {m.identity: str(m.folder) for m in models}

@@ -1,15 +1,15 @@
 """Checkpoints of a training: stopped at any moment, it goes on to the very weights it would have had.
 
-What is saved: the parameters and buffers, the optimizer's moments, the numbers of ``TrainingState`` with its evaluations,
-the best weights so far, and the log. What is not, because it is a pure function of (seed, step): the learning rate, the
-order of the data, masks and dropout. There is no other random state: torch's generator is seeded anew before every
-update, and nothing in training draws from Python's or numpy's global ones (a test watches).
+What is saved: the parameters that are trained and the buffers, the optimizer's moments, the numbers of ``TrainingState`` with
+its evaluations, the best weights so far, and the log. What is not, because it is a pure function of (seed, step): the
+learning rate, the order of the data, masks and dropout. There is no other random state: torch's generator is seeded anew
+before every update, and nothing in training draws from Python's or numpy's global ones (a test watches).
 
 Equality is bit for bit when threads, micro-batches, device and library versions are those of the attempt that wrote the
 checkpoint. Otherwise it goes on all the same, and the record says ``same_conditions: false``.
 
     step-00000120/            appears whole by one rename, everything in it flushed before; the last two are kept
-        weights.safetensors   parameters and buffers
+        weights.safetensors   trained parameters, and buffers
         optimizer.safetensors PARAMETER/exp_avg, PARAMETER/exp_avg_sq, PARAMETER/step
         best.safetensors      the weights of the best dev score, if there is one
         training.jsonl        the log so far
@@ -207,10 +207,17 @@ def conditions(device: torch.device, micro_batch_tokens: int) -> dict[str, Any]:
 
 
 def tensors_of(model: nn.Module) -> Tensors:
-    """The parameters and buffers of ``model`` itself, no copies; one that has two names (tied weights) stands once."""
+    """The trained parameters and the buffers of ``model`` itself, no copies; one that has two names stands once.
+
+    Frozen parameters are those of the model that training started from.
+    """
     found: Tensors = {}
     seen: set[int] = set()
+    every = model.named_parameters(remove_duplicate=False)
+    frozen = {name for name, parameter in every if not parameter.requires_grad}
     for name, tensor in model.state_dict().items():
+        if name in frozen:
+            continue
         if tensor.numel() == 0 or tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
             found[name] = tensor

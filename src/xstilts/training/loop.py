@@ -24,11 +24,12 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from xstilts.errors import TrainingError
 from xstilts.models.model import Model
 from xstilts.task_types.base import IntArray
-from xstilts.training.checkpoint import Checkpoints, conditions
+from xstilts.training.checkpoint import Checkpoints, conditions, tensors_of
 from xstilts.training.course import Course
 from xstilts.training.kept import Kept
+from xstilts.training.memory import gradients, update
 from xstilts.training.optimizer import adamw, learning_rate
-from xstilts.training.state import Evaluation, Resumption, TrainingState
+from xstilts.training.state import Evaluation, Halving, Resumption, TrainingState
 
 Progress = Callable[..., None]
 """``progress(done, total, unit, **shown)``."""
@@ -56,6 +57,7 @@ class TrainingSummary:
     stopped_early: bool
     checkpoint_seconds: float = 0.0
     resumed: tuple[Resumption, ...] = ()
+    halvings: tuple[Halving, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -80,7 +82,7 @@ def train(
         course: what to learn, and with which hyper-parameters: with ``selection="dev"`` the weights of the best dev score
             are kept (the earliest of equals) and ``patience`` may stop early, with ``"last"`` those of the last step and
             ``dev`` is not called.
-        micro_batch_tokens: sub-words in one forward pass.
+        micro_batch_tokens: sub-words in one forward pass; fewer from a step on at which memory runs out.
         dev: the source-language dev score, 0..100; called in evaluation mode without gradients.
         progress: called after every step with the loss and, once resumed, from where and what was damaged.
         log: JSON lines, overwritten: one for each step, one for each evaluation. A resumed training's is that of one that
@@ -91,26 +93,26 @@ def train(
     Raises:
         TrainingError: dev selection without ``dev``, or a loss, gradient or dev score that is not a number. The message
             names the step, the learning rate and the examples.
+        DeviceMemoryError: memory does not suffice for one example, or for the optimizer.
         StoreError: a checkpoint cannot be written.
     """
     settings = course.settings
     if settings.selection == "dev" and dev is None:
-        raise TrainingError(
-            "selection is 'dev' but there are no dev rows", hint="set selection: last, or give dev rows"
-        )
-    state, noted = TrainingState(adamw(model, settings)), dict[str, Any]()
+        raise TrainingError("selection is 'dev' but there are no dev rows", hint="selection: last needs none")
+    state = TrainingState(adamw(model, settings), micro_batch_tokens=micro_batch_tokens)
     circumstances = conditions(model.device, micro_batch_tokens)
     log.write_bytes(b"")
-    if checkpoints is not None and (resumption := checkpoints.resume(model, state, log, circumstances)):
-        noted = _noted(resumption)
+    resumption = None if checkpoints is None else checkpoints.resume(model, state, log, circumstances)
+    noted = {} if resumption is None else _take_up(state, resumption, micro_batch_tokens)
+    if noted:
         progress(state.step, course.total, "steps", **noted)
     clock = _Clock(state)
     model.train()
     with log.open("a", encoding="utf-8") as lines:
         while not _is_over(state, course):
-            record = _update(model, course, state, micro_batch_tokens)
+            record = _update(model, course, state)
             _write(lines, {**record, "seconds": clock.read()})
-            progress(state.step, course.total, "steps", loss=state.loss, **noted)
+            progress(state.step, course.total, "steps", loss=state.loss, **noted, **_short_of_memory(state))
             if dev is not None and settings.selection == "dev" and course.evaluates_after(state.step):
                 record = _evaluate(model, dev, state)
                 _write(lines, {**record, "seconds": clock.read()})
@@ -155,8 +157,10 @@ def _is_over(state: TrainingState, course: Course) -> bool:
     return state.step >= course.total or state.out_of_patience(course.settings.patience)
 
 
-def _noted(resumption: Resumption) -> dict[str, Any]:
+def _take_up(state: TrainingState, resumption: Resumption, micro_batch_tokens: int) -> dict[str, Any]:
     """What people see beside every step from then on."""
+    if "micro_batch_tokens" in resumption.differs:  # another size is asked for than the one that may have been halved
+        state.micro_batch_tokens = micro_batch_tokens
     noted: dict[str, Any] = {"resumed at": f"step {resumption.step}"}
     if resumption.damaged:
         noted["damaged"] = " ".join(resumption.damaged)
@@ -165,29 +169,30 @@ def _noted(resumption: Resumption) -> dict[str, Any]:
     return noted
 
 
-def _update(model: Model, course: Course, state: TrainingState, micro_batch_tokens: int) -> dict[str, Any]:
+def _short_of_memory(state: TrainingState) -> dict[str, Any]:
+    """What people see once memory ran out."""
+    if not state.halvings:
+        return {}
+    last = state.halvings[-1]
+    return {"out of memory": f"at step {last.step}, {last.micro_batch_tokens} sub-words a micro-batch since"}
+
+
+def _update(model: Model, course: Course, state: TrainingState) -> dict[str, Any]:
     """One optimizer step; returns its line of the log."""
     start, settings = time.monotonic(), course.settings
     rate = learning_rate(state.step, course.total, settings)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    torch.manual_seed(_dropout_seed(course.seed, state.step))
-    step = course.step(state.step, micro_batch_tokens, model.device)
-    state.optimizer.zero_grad(set_to_none=True)
-    losses, rows, task = [], [], ""
-    for micro_batch in step.micro_batches:
-        task = micro_batch.task
-        loss = course.loss(model, micro_batch) / step.items
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-        rows.append(micro_batch.rows)
+    halvings = len(state.halvings)
+    found = gradients(model, course, state, _dropout_seed(course.seed, state.step))
+    step, losses = found.step, found.losses
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
     *part_losses, gradient_norm = torch.stack([*losses, norm.to(losses[0])]).tolist()  # the step's only wait
-    _check_finite(state.step, rate, part_losses, gradient_norm, rows)
+    _check_finite(state.step, rate, part_losses, gradient_norm, found.rows)
     if gradient_norm > settings.clip_norm:
         clip_grads_with_norm_(parameters, settings.clip_norm, norm)
-    state.optimizer.step()
+    update(state)
     state.step += 1
     state.loss = math.fsum(part_losses)
     state.examples += step.examples
@@ -195,11 +200,12 @@ def _update(model: Model, course: Course, state: TrainingState, micro_batch_toke
     state.windows += step.windows
     return {
         "step": state.step,
-        **({"task": task} if task else {}),
+        **({"task": found.task} if found.task else {}),
         "epoch": round(state.step / course.per_epoch, 6),
         "loss": state.loss,
         "learning_rate": rate,
         "gradient_norm": gradient_norm,
+        **({"halved_to": state.micro_batch_tokens} if len(state.halvings) > halvings else {}),
         "tokens_per_second": round(step.tokens / max(time.monotonic() - start, 1e-9), 1),
     }
 
@@ -231,7 +237,7 @@ def _evaluate(model: Model, dev: Callable[[], float], state: TrainingState) -> d
     evaluation = Evaluation(state.step, score)
     state.evaluations.append(evaluation)
     if state.best is evaluation:
-        state.best_weights = _copy(model.state_dict(), state.best_weights)
+        state.best_weights = _copy(tensors_of(model), state.best_weights)
     state.evaluation_seconds += time.monotonic() - start
     return {"step": state.step, "dev": score, "best": state.best is evaluation}
 
@@ -248,7 +254,9 @@ def _copy(weights: dict[str, Tensor], into: dict[str, Tensor] | None) -> dict[st
 def _select(model: Model, state: TrainingState) -> None:
     """Put the selected weights into the model."""
     if state.best is not None and state.best_weights is not None and state.best.step != state.step:
-        model.load_state_dict(state.best_weights)
+        with torch.no_grad():
+            for name, tensor in tensors_of(model).items():
+                tensor.copy_(state.best_weights[name])
     model.eval()
 
 
@@ -270,6 +278,7 @@ def _summary(course: Course, state: TrainingState) -> TrainingSummary:
         stopped_early=state.step < course.total,
         checkpoint_seconds=state.checkpoint_seconds,
         resumed=tuple(state.resumed),
+        halvings=tuple(state.halvings),
     )
 
 

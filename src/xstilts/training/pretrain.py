@@ -13,6 +13,7 @@ from xstilts.hyperparameters import Pretraining
 from xstilts.models.export import export
 from xstilts.models.model import Model
 from xstilts.models.precision import Precision
+from xstilts.models.recomputing import recompute_layers
 from xstilts.models.scratch import make_model
 from xstilts.task_types import Head
 from xstilts.training.checkpoint import Checkpoints
@@ -29,6 +30,7 @@ def pretrain(
     precision: Precision,
     device: str,
     micro_batch_tokens: int,
+    gradient_checkpointing: bool = False,
     progress: Progress,
     checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
@@ -37,9 +39,8 @@ def pretrain(
     Args:
         texts: of every language of ``settings``.
         settings: sizes, objective and hyper-parameters; the last step is kept.
-        start: an empty folder for the untrained model.
-        out: where the result goes.
-        precision, device, micro_batch_tokens: as for any training.
+        start, out: an empty folder for the untrained model, and where the result goes.
+        precision, device, micro_batch_tokens, gradient_checkpointing: as for any training.
         progress: called after every step.
         checkpoints: where to go on from and to save; one of another vocabulary is passed over.
 
@@ -58,6 +59,8 @@ def pretrain(
     dropouts = {name: getattr(settings.training, name) for name in ("dropout", "attention_dropout")}
     head = Head("masked_lm", vocabulary)
     model = Model.start(start, head, settings.seed, precision=precision, device=device, **dropouts)
+    if gradient_checkpointing:
+        recompute_layers(model.encoder)
     longest = settings.model.max_length
     course = masked_lm_course(texts, model.tokenizer, settings, settings.training, settings.seed, max_length=longest)
     summary = train(

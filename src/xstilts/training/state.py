@@ -10,6 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_NUMBERS = {
+    *("step", "loss", "micro_batch_tokens", "examples", "tokens", "windows"),
+    *("seconds", "evaluation_seconds", "checkpoint_seconds"),
+}
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -36,6 +41,14 @@ class Resumption:
     differs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Halving:
+    """Memory ran out at ``step`` (from 1); from this step on a micro-batch has at most so many sub-words."""
+
+    step: int
+    micro_batch_tokens: int
+
+
 @dataclass
 class TrainingState:
     """All that changes while training, besides the weights: what a checkpoint saves with them."""
@@ -43,6 +56,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     step: int = 0  # updates done: also the cursor into the course and the random streams
     loss: float = math.nan  # of the last update
+    micro_batch_tokens: int = 4096  # sub-words in one forward pass, from this step on
     examples: int = 0
     tokens: int = 0
     windows: int = 0
@@ -51,6 +65,7 @@ class TrainingState:
     checkpoint_seconds: float = 0.0  # of writing checkpoints: not in ``seconds``
     evaluations: list[Evaluation] = field(default_factory=list)
     resumed: list[Resumption] = field(default_factory=list)
+    halvings: list[Halving] = field(default_factory=list)
     best_weights: dict[str, Tensor] | None = None  # on the CPU
 
     @property
@@ -66,20 +81,20 @@ class TrainingState:
 
     def numbers(self) -> dict[str, Any]:
         """All but tensors, as plain JSON."""
-        names = ("step", "loss", "examples", "tokens", "windows", "seconds", "evaluation_seconds", "checkpoint_seconds")
         return {
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in _NUMBERS},
             "evaluations": [asdict(each) for each in self.evaluations],
             "resumed": [asdict(each) for each in self.resumed],
+            "halvings": [asdict(each) for each in self.halvings],
         }
 
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Take over what ``numbers`` gave."""
-        for name, value in numbers.items():
-            if name not in ("evaluations", "resumed"):
-                setattr(self, name, value)
+        for name in _NUMBERS & numbers.keys():  # micro_batch_tokens is not in checkpoints of earlier versions
+            setattr(self, name, numbers[name])
         self.evaluations = [Evaluation(**each) for each in numbers["evaluations"]]
         self.resumed = [
             Resumption(each["step"], tuple(each["damaged"]), each["same_conditions"], tuple(each["differs"]))
             for each in numbers["resumed"]
         ]
+        self.halvings = [Halving(**each) for each in numbers.get("halvings", ())]

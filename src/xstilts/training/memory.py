@@ -1,0 +1,118 @@
+"""When memory runs out within a step: its gradients are begun anew with micro-batches of half the size.
+
+The step stays the same N examples and its loss their mean. What a step learns from and the seed of its dropout are functions
+of its number, so a step that is begun anew is, bit for bit, the step that a training with the smaller micro-batches would
+have done; the numbers of all later steps are that training's too, for the smaller size stays. What changes with the size is
+what it always changes: rounding, and which masks dropout draws.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from xstilts.errors import DeviceMemoryError
+from xstilts.models.model import Model
+from xstilts.task_types.base import IntArray
+from xstilts.training.course import Course, Step
+from xstilts.training.state import Halving, TrainingState
+
+_SAYINGS = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What torch's ``RuntimeError`` says of memory where it has no error of its own: on a CPU, and in CUDA's libraries."""
+
+
+@dataclass
+class Gradients:
+    """What the micro-batches of one step came to; the gradients themselves are with the parameters."""
+
+    step: Step
+    losses: list[Tensor] = field(default_factory=list)
+    rows: list[IntArray] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)  # of each micro-batch, the one that is at work included
+    task: str = ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that the device's or the machine's memory is full."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(saying in str(error) for saying in _SAYINGS)
+
+
+def gradients(model: Model, course: Course, state: TrainingState, seed: int) -> Gradients:
+    """The gradients of step ``state.step``, in micro-batches that fit; a halving is noted in ``state``.
+
+    Raises:
+        DeviceMemoryError: memory does not suffice for a single example.
+    """
+    while True:
+        torch.manual_seed(seed)
+        state.optimizer.zero_grad(set_to_none=True)
+        found = Gradients(course.step(state.step, state.micro_batch_tokens, model.device))
+        try:
+            _accumulate(model, course, found)
+            return found
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            _halve(state, found, _first_line(error))
+        # Out of the handler nothing holds on to what was computed; only now can it be given back.
+        give_back(model)
+
+
+def _accumulate(model: Model, course: Course, found: Gradients) -> None:
+    for micro_batch in found.step.micro_batches:
+        found.task = micro_batch.task
+        found.rows.append(micro_batch.rows)
+        found.tokens.append(micro_batch.batch.num_tokens)
+        loss = course.loss(model, micro_batch) / found.step.items
+        loss.backward()  # type: ignore[no-untyped-call]
+        found.losses.append(loss.detach())
+
+
+def _halve(state: TrainingState, found: Gradients, said: str) -> None:
+    """Half of the micro-batch that did not fit, from this step on; one example cannot be parted."""
+    if found.rows and len(set(found.rows[-1].tolist())) == 1:
+        raise DeviceMemoryError(
+            f"memory ran out at step {state.step + 1} with one example in the forward pass: training row "
+            f"{int(found.rows[-1][0])} (from 0), {found.tokens[-1]} sub-words ({said})",
+            hint="--gradient-checkpointing needs less for every example, encoding.max_length makes them shorter, and "
+            "training.lora keeps gradients and moments of few weights; the checkpoints are kept",
+        ) from None
+    tokens = max(1, min(state.micro_batch_tokens, *found.tokens[-1:]) // 2)
+    state.micro_batch_tokens = tokens
+    state.halvings.append(Halving(state.step + 1, tokens))
+
+
+def update(state: TrainingState) -> None:
+    """The optimizer's step.
+
+    Raises:
+        DeviceMemoryError: there is no memory for its moments, which no micro-batch makes smaller.
+    """
+    try:
+        state.optimizer.step()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        trained = [p for group in state.optimizer.param_groups for p in group["params"]]
+        size = sum(p.numel() * p.element_size() for p in trained)
+        raise DeviceMemoryError(
+            f"memory ran out in the optimizer at step {state.step + 1}: its moments of {sum(p.numel() for p in trained):,} "
+            f"weights take {2 * size / 1e9:.1f} GB ({_first_line(error)})",
+            hint="training.lora trains few weights; smaller micro-batches do not help here",
+        ) from None
+
+
+def give_back(model: nn.Module) -> None:
+    """Hand memory that nothing uses any more back to the device."""
+    gc.collect()
+    if any(p.device.type == "cuda" for p in model.parameters()):
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
