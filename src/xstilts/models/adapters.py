@@ -54,7 +54,7 @@ def add_adapters(transformer: Any, lora: Lora, seed: int) -> None:
     )
     with torch.random.fork_rng(devices=()):  # peft draws what is drawn anew below
         inject_adapter_in_model(config, transformer)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + 2**32)  # the head is drawn from ``seed``
     for name, parameter in transformer.named_parameters():
         parameter.requires_grad_(".lora_" in name)
         if ".lora_A." in name:  # as peft and torch's linear layers do, whatever the global generator

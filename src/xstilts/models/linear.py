@@ -67,6 +67,7 @@ class Linear(nn.Linear):
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.weight, self.bias = layer.weight, layer.bias
         self.activation = activation
+        self.keeps_packed = True
         self._packed: tuple[tuple[int, int], Tensor] | None = None
         self.train(layer.training)
 
@@ -91,7 +92,7 @@ class Linear(nn.Linear):
     def _bfloat16(self) -> Tensor:
         """The weight in bfloat16, laid out for the product; made anew when the weight has changed."""
         state = self.weight.data_ptr(), self.weight._version
-        if self._packed is None or self._packed[0] != state:
+        if self._packed is None or self._packed[0] != state or not self.keeps_packed:
             packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach().bfloat16(), None)
             self._packed = state, packed
         return self._packed[1]

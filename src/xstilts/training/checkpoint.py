@@ -39,6 +39,7 @@ from xstilts.errors import StoreError
 from xstilts.graph.disk import as_text, aside, digest_file, explain, read_json, settle, sync_folder, write_synced
 from xstilts.graph.node import canonical, sha256_text
 from xstilts.models.linear import has_onednn
+from xstilts.models.sharding import put
 from xstilts.training.state import Resumption, TrainingState
 
 FORMAT = 1
@@ -81,13 +82,10 @@ class Checkpoints:
             StoreError: the disk refuses, or the folder is another process's by now. The older ones are as they were.
         """
         home = self.folder / f"step-{state.step:08d}"
-        fresh = aside(home)
+        fresh = self._fresh(state.step)
         try:
             fresh.mkdir(parents=True)
-            _write(tensors_of(model), fresh / WEIGHTS)
-            _write(_moments(model, state.optimizer), fresh / MOMENTS)
-            if state.best_weights is not None:
-                _write(state.best_weights, fresh / BEST)
+            self._store(model, state, fresh)
             shutil.copyfile(log, fresh / LOG)
             record = {
                 "format": FORMAT,
@@ -134,18 +132,29 @@ class Checkpoints:
             resumption = Resumption(0, tuple(damaged))
         if resumption is not None:
             state.resumed.append(resumption)
-        if halves := [*bad, *self.folder.glob(".*.aside")]:
-            with self.held():
-                for folder in halves:
-                    shutil.rmtree(folder)
+        self._remove([*bad, *self.folder.glob(".*.aside")])
         return resumption
 
     def drop_from(self, step: int) -> None:
         """Remove the checkpoints of ``step`` and later: what was made beside them is not there."""
-        if later := [path for path in self._all() if int(path.name.removeprefix("step-")) >= step]:
+        self._remove([path for path in self._all() if int(path.name.removeprefix("step-")) >= step])
+
+    def _remove(self, folders: list[Path]) -> None:
+        if folders:
             with self.held():
-                for path in later:
-                    shutil.rmtree(path)
+                for folder in folders:
+                    shutil.rmtree(folder)
+
+    def _fresh(self, step: int) -> Path:
+        """Where a checkpoint is written before it gets its name."""
+        return aside(self.folder / f"step-{step:08d}")
+
+    def _store(self, model: nn.Module, state: TrainingState, fresh: Path) -> None:
+        """All tensors."""
+        _write(tensors_of(model), fresh / WEIGHTS)
+        _write(moments_of(model, state.optimizer), fresh / MOMENTS)
+        if state.best_weights is not None:
+            _write(state.best_weights, fresh / BEST)
 
     def _all(self) -> list[Path]:
         """The newest first."""
@@ -156,15 +165,12 @@ class Checkpoints:
     ) -> tuple[str, ...]:
         """Everything from ``folder``, or nothing; gives the names of the conditions that differ."""
         record = self._verified(folder)
-        own, weights = tensors_of(model), load_file(folder / WEIGHTS)
-        if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in weights.items()}:
-            raise Damaged(f"{WEIGHTS} (of another model)")
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(weights[name])
-        _set_moments(model, state.optimizer, load_file(folder / MOMENTS))
-        if BEST in record["files"]:
-            state.best_weights = _own_memory(load_file(folder / BEST))
+        if WEIGHTS in record["files"]:
+            _restore(folder, model, state, record["files"])
+        else:
+            from xstilts.training.sharded_checkpoint import restore_shards
+
+            restore_shards(folder, model, state)
         state.set_numbers(record["state"])
         shutil.copyfile(folder / LOG, log)
         before = record["conditions"]
@@ -188,7 +194,20 @@ class Checkpoints:
         return verified
 
 
-def conditions(device: torch.device, micro_batch_tokens: int) -> dict[str, Any]:
+def _restore(folder: Path, model: nn.Module, state: TrainingState, files: Mapping[str, Any]) -> None:
+    """The tensors of a checkpoint that one process wrote."""
+    own, weights = tensors_of(model), load_file(folder / WEIGHTS)
+    if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in weights.items()}:
+        raise Damaged(f"{WEIGHTS} (of another model)")
+    for name, tensor in own.items():
+        put(weights[name], tensor)
+    set_moments(model, state.optimizer, load_file(folder / MOMENTS))
+    if BEST in files:
+        found = _own_memory(load_file(folder / BEST))
+        state.best_weights = {name: _like(own[name], t) for name, t in found.items() if name in own}
+
+
+def conditions(device: torch.device, micro_batch_tokens: int, processes: int = 1) -> dict[str, Any]:
     """What bit-for-bit equality needs besides the seed."""
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
@@ -203,6 +222,7 @@ def conditions(device: torch.device, micro_batch_tokens: int) -> dict[str, Any]:
         "numpy": np.__version__,
         "products": "oneDNN" if has_onednn() else "torch",
         "xstilts": xstilts.__version__,
+        **({"processes": processes} if processes > 1 else {}),
     }
 
 
@@ -215,16 +235,14 @@ def tensors_of(model: nn.Module) -> Tensors:
     seen: set[int] = set()
     every = model.named_parameters(remove_duplicate=False)
     frozen = {name for name, parameter in every if not parameter.requires_grad}
-    for name, tensor in model.state_dict().items():
-        if name in frozen:
-            continue
-        if tensor.numel() == 0 or tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
-            found[name] = tensor
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name not in frozen and id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor.detach()
     return found
 
 
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+def moments_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """The optimizer's state by the names of the parameters."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {
@@ -234,16 +252,26 @@ def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     }
 
 
-def _set_moments(model: nn.Module, optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
-    """The inverse of ``_moments``; where each tensor lives is the optimizer's own decision."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+def set_moments(model: nn.Module, optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
+    """The inverse of ``moments_of``; where each tensor lives is the optimizer's own decision."""
+    parameters = dict(model.named_parameters())
+    names = {id(parameter): name for name, parameter in parameters.items()}
     order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
     by_name: dict[str, Tensors] = {}
     for key, value in _own_memory(moments).items():
         name, _, kind = key.rpartition("/")
-        by_name.setdefault(name, {})[kind] = value
+        by_name.setdefault(name, {})[kind] = value if kind == "step" else _like(parameters[name], value)
     numbered = {i: by_name[name] for i, name in enumerate(order) if name in by_name}
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value``, parted among the processes where ``parameter`` is and it is not."""
+    if hasattr(parameter, "device_mesh") and not hasattr(value, "device_mesh"):
+        parted = torch.zeros_like(parameter, requires_grad=False)
+        put(value, parted)
+        return parted
+    return value
 
 
 def _write(tensors: Tensors, path: Path) -> None:

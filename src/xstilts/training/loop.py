@@ -23,12 +23,14 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from xstilts.errors import TrainingError
 from xstilts.models.model import Model
+from xstilts.models.sharding import whole
 from xstilts.task_types.base import IntArray
 from xstilts.training.checkpoint import Checkpoints, conditions, tensors_of
 from xstilts.training.course import Course
 from xstilts.training.kept import Kept
 from xstilts.training.memory import gradients, update
 from xstilts.training.optimizer import adamw, learning_rate
+from xstilts.training.ranks import Ranks
 from xstilts.training.state import Evaluation, Halving, Resumption, TrainingState
 
 Progress = Callable[..., None]
@@ -100,7 +102,7 @@ def train(
     if settings.selection == "dev" and dev is None:
         raise TrainingError("selection is 'dev' but there are no dev rows", hint="selection: last needs none")
     state = TrainingState(adamw(model, settings), micro_batch_tokens=micro_batch_tokens)
-    circumstances = conditions(model.device, micro_batch_tokens)
+    circumstances = conditions(model.device, micro_batch_tokens, Ranks.here().count)
     log.write_bytes(b"")
     resumption = None if checkpoints is None else checkpoints.resume(model, state, log, circumstances)
     noted = {} if resumption is None else _take_up(state, resumption, micro_batch_tokens)
@@ -119,7 +121,7 @@ def train(
             if kept is not None and state.step in kept.steps:
                 with clock.stopped():
                     kept.write(model, state.step)
-            if checkpoints is not None and clock.running >= checkpoints.every_seconds and not _is_over(state, course):
+            if checkpoints is not None and not _is_over(state, course) and _is_due(clock, checkpoints, model.device):
                 with clock.stopped():
                     checkpoints.save(model, state, log, circumstances)
     _select(model, state)
@@ -157,6 +159,11 @@ def _is_over(state: TrainingState, course: Course) -> bool:
     return state.step >= course.total or state.out_of_patience(course.settings.patience)
 
 
+def _is_due(clock: _Clock, checkpoints: Checkpoints, device: torch.device) -> bool:
+    """Whether it is time for a checkpoint: by the clock of the first process."""
+    return bool(Ranks.here().decided(int(clock.running >= checkpoints.every_seconds), device))
+
+
 def _take_up(state: TrainingState, resumption: Resumption, micro_batch_tokens: int) -> dict[str, Any]:
     """What people see beside every step from then on."""
     if "micro_batch_tokens" in resumption.differs:  # another size is asked for than the one that may have been halved
@@ -184,10 +191,11 @@ def _update(model: Model, course: Course, state: TrainingState) -> dict[str, Any
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     halvings = len(state.halvings)
-    found = gradients(model, course, state, _dropout_seed(course.seed, state.step))
+    ranks = Ranks.here()
+    found = gradients(model, course, state, _dropout_seed(course.seed, state.step, ranks.rank), ranks)
     step, losses = found.step, found.losses
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = whole(get_total_norm([p.grad for p in parameters if p.grad is not None]))
     *part_losses, gradient_norm = torch.stack([*losses, norm.to(losses[0])]).tolist()  # the step's only wait
     _check_finite(state.step, rate, part_losses, gradient_norm, found.rows)
     if gradient_norm > settings.clip_norm:
@@ -243,9 +251,10 @@ def _evaluate(model: Model, dev: Callable[[], float], state: TrainingState) -> d
 
 
 def _copy(weights: dict[str, Tensor], into: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """Copy ``weights`` to the CPU, into the memory of an earlier copy if there is one."""
+    """Copy ``weights``, to the CPU, into the memory of an earlier copy if there is one."""
     if into is None:
-        return {name: w.detach().to("cpu", copy=True) for name, w in weights.items()}
+        # A part of a sharded weight stays with its process; torch has no copy of it on another kind of device.
+        return {n: w.clone() if hasattr(w, "device_mesh") else w.to("cpu", copy=True) for n, w in weights.items()}
     for name, w in weights.items():
         into[name].copy_(w)
     return into
@@ -282,9 +291,10 @@ def _summary(course: Course, state: TrainingState) -> TrainingSummary:
     )
 
 
-def _dropout_seed(seed: int, step: int) -> int:
-    """A seed for torch's generator that differs for every (seed, step) and shares no stream with ``epoch_order``."""
-    return int(np.random.SeedSequence((seed, step), spawn_key=(1,)).generate_state(1, np.uint64)[0])
+def _dropout_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for torch's generator that differs for every (seed, step, rank) and shares no stream with ``epoch_order``."""
+    place = (1, rank) if rank else (1,)
+    return int(np.random.SeedSequence((seed, step), spawn_key=place).generate_state(1, np.uint64)[0])
 
 
 def _write(lines: TextIO, record: dict[str, Any]) -> None:

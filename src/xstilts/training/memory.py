@@ -18,6 +18,7 @@ from xstilts.errors import DeviceMemoryError
 from xstilts.models.model import Model
 from xstilts.task_types.base import IntArray
 from xstilts.training.course import Course, Step
+from xstilts.training.ranks import Ranks
 from xstilts.training.state import Halving, TrainingState
 
 _SAYINGS = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
@@ -29,7 +30,7 @@ class Gradients:
     """What the micro-batches of one step came to; the gradients themselves are with the parameters."""
 
     step: Step
-    losses: list[Tensor] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)  # of each micro-batch, of whichever process
     rows: list[IntArray] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)  # of each micro-batch, the one that is at work included
     task: str = ""
@@ -42,7 +43,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(saying in str(error) for saying in _SAYINGS)
 
 
-def gradients(model: Model, course: Course, state: TrainingState, seed: int) -> Gradients:
+def gradients(model: Model, course: Course, state: TrainingState, seed: int, ranks: Ranks) -> Gradients:
     """The gradients of step ``state.step``, in micro-batches that fit; a halving is noted in ``state``.
 
     Raises:
@@ -53,24 +54,30 @@ def gradients(model: Model, course: Course, state: TrainingState, seed: int) -> 
         state.optimizer.zero_grad(set_to_none=True)
         found = Gradients(course.step(state.step, state.micro_batch_tokens, model.device))
         try:
-            _accumulate(model, course, found)
+            _accumulate(model, course, found, ranks)
             return found
         except Exception as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) or ranks.count > 1:  # the others are waiting for this process's part
                 raise
             _halve(state, found, _first_line(error))
         # Out of the handler nothing holds on to what was computed; only now can it be given back.
         give_back(model)
 
 
-def _accumulate(model: Model, course: Course, found: Gradients) -> None:
-    for micro_batch in found.step.micro_batches:
+def _accumulate(model: Model, course: Course, found: Gradients, ranks: Ranks) -> None:
+    own: list[Tensor] = []
+    for taken in ranks.rounds(found.step.micro_batches):
+        found.rows += [each.rows for each in taken]
+        found.tokens += [each.batch.num_tokens for each in taken]
+        counts = ranks.rank < len(taken)
+        micro_batch = taken[ranks.rank if counts else 0]
         found.task = micro_batch.task
-        found.rows.append(micro_batch.rows)
-        found.tokens.append(micro_batch.batch.num_tokens)
         loss = course.loss(model, micro_batch) / found.step.items
-        loss.backward()  # type: ignore[no-untyped-call]
-        found.losses.append(loss.detach())
+        # Sharded gradients are means over the processes, and a step's are sums.
+        share = loss if ranks.count == 1 else loss * (ranks.count if counts else 0)
+        share.backward()  # type: ignore[no-untyped-call]
+        own.append(loss.detach())
+    found.losses = ranks.every_loss(own, len(found.rows))
 
 
 def _halve(state: TrainingState, found: Gradients, said: str) -> None:
