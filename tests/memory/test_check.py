@@ -69,7 +69,7 @@ def test_it_is_refused_with_the_largest_part_and_a_change(tmp_path: Path, monkey
     assert node.title in text
     assert "60.0 GiB are free" in text
     assert "the largest part is activations" in text
-    assert "would fit: gradient checkpointing" in text or "would fit: --micro-batch-tokens" in text
+    assert "would fit: --gradient-checkpointing" in text or "would fit: --micro-batch-tokens" in text
     assert "--no-memory-check" in text
 
 
@@ -125,7 +125,7 @@ def test_the_check_is_in_no_key(tmp_path: Path) -> None:
     ("room_gib", "words"),
     [
         (72, "--micro-batch-tokens"),
-        (53, "gradient checkpointing"),
+        (53, "--gradient-checkpointing"),
         (30, "sharding over 4"),
     ],
 )

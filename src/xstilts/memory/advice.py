@@ -36,11 +36,11 @@ def changes(how: How, *, learns: bool) -> Iterator[Change]:
     if not how.checkpointing:
         for tokens in (how.tokens, *budgets):
             smaller = f" and --micro-batch-tokens {tokens}" if tokens != how.tokens else ""
-            words = f"gradient checkpointing{smaller} (a third more computing)"
+            words = f"--gradient-checkpointing{smaller} (a third more computing)"
             yield Change(words, replace(how, checkpointing=True, tokens=tokens))
     for shards in (2**k for k in range(1, MOST_SHARDS.bit_length())):
         sharded = replace(how, shards=shards, checkpointing=True, tokens=min(how.tokens, 2048))
-        yield Change(f"sharding over {shards} such devices, with gradient checkpointing", sharded)
+        yield Change(f"sharding over {shards} such devices, with --gradient-checkpointing (from Python so far)", sharded)
 
 
 def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool) -> list[Change]:
@@ -63,7 +63,7 @@ def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool) 
     tried = [
         Change(f"LoRA of rank {LORA_RANK} (another training, another result)", thin),
         Change(
-            f"LoRA of rank {LORA_RANK} with gradient checkpointing (another training, another result)",
+            f"LoRA of rank {LORA_RANK} with --gradient-checkpointing (another training, another result)",
             replace(thin, checkpointing=True, tokens=min(how.tokens, 2048)),
         ),
     ]
