@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("calibration", "chance", "kept_features", "model_source", "naming", "pocket"),
     ("inputs",),
     ("rows",),
-    ("study_files",),
+    ("study_files", "submission_files"),
     ("checking", "hub", "submission", "scoring", "plan", "report", "translation"),
     ("memory", "published"),
     ("claims", "recommend"),
@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("learning",),
     ("execute",),
     ("catalogue", "journey", "own_text"),
-    ("webpage",),
+    ("exporting", "webpage"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -18,6 +18,7 @@ from xstilts.cli import (
     bench,
     comparing,
     data,
+    exporting,
     looking,
     measuring,
     own_text,
@@ -50,6 +51,7 @@ xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
   xstilts report -o report.html      one page with all of it, to read and to send
   xstilts score --predictions DIR --gold DIR    an XTREME submission, officially
   xstilts predict MODEL FILE         your own text; embed gives vectors
+  xstilts export MODEL --to DIR      a folder that others load, with its card
   xstilts translate TASK --to LL     training rows in another language
 
   xstilts VERB --help                more about one of them"""
@@ -73,6 +75,7 @@ for verb in (
     looking.score,
     own_text.predict,
     own_text.embed,
+    exporting.export,
     translating.translate,
     studies.clean,
 ):

@@ -1,0 +1,63 @@
+"""``xstilts export``: one verb, three forms; options that do not belong to the form are refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_store import made_store, training
+
+from tiny_world import tiny_model
+from xstilts import cli
+
+Run = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``xstilts export ARGUMENTS`` in this process; the exit status must be as expected."""
+    monkeypatch.delenv("XSTILTS_STORE", raising=False)
+
+    def call(*arguments: object, expect: int = 0) -> tuple[str, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["xstilts", "export", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert (ended.value.code or 0) == expect, said.err
+        return said.out, said.err
+
+    return call
+
+
+def test_a_model_by_its_key_by_a_number_and_by_its_folder(run: Run, tmp_path: Path) -> None:
+    store = made_store(tmp_path, languages=["en", "de"])
+    key = training(store, "xnli")
+    score = next(c["key"] for c in store.studies()["tiny"]["cells"] if c["arm"] == "mnli" and c["split"] == "test")
+    out, _ = run(key[:10], "--store", store.root, "--to", tmp_path / "a")
+    assert "licence `other`" in out and "files" in out
+    out, _ = run(score, "--store", store.root, "--to", tmp_path / "b", "--json", "-")
+    assert "README.md" in json.loads(out)["files"]
+    run(store.path(key) / "model", "--to", tmp_path / "c")
+    cards = [(tmp_path / name / "README.md").read_text().replace(f"# {name}\n", "") for name in "abc"]
+    assert all(f"`{key}`" in card for card in cards)
+
+
+def test_a_submission_and_what_it_lacks(run: Run, tmp_path: Path) -> None:
+    store = made_store(tmp_path, languages=["en", "de"])
+    asked = ("tiny", "--as", "xtreme", "--store", store.root, "--arm", "mnli", "--to", tmp_path / "sub")
+    _, err = run(*asked, expect=2)
+    assert "160 of 162 files are missing" in err and "Traceback" not in err
+    out, _ = run(*asked, "--partial")
+    assert "tiny, mnli, seed 1: xnli 2" in out and "missing: pawsx (all 7)" in out
+
+
+@pytest.mark.parametrize(
+    "options", [("--layer", 1), ("--pooling", "first"), ("--arm", "none"), ("--partial",), ("--seed", 1)]
+)
+def test_options_of_another_form_are_refused(run: Run, tmp_path: Path, options: tuple[object, ...]) -> None:
+    _, err = run(tiny_model(), "--to", tmp_path / "out", *options, expect=2)
+    assert f"{options[0]} says nothing of --as transformers" in err and not (tmp_path / "out").exists()
