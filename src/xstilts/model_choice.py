@@ -38,7 +38,7 @@ class ModelChoice(Frozen):
             )
         if self.random_weights != (self.shape is not None):
             raise ValueError("a shape has no weights but random ones: say shape: NAME with random_weights: true")
-        if self.shape is None and self.model_fields_set & {"tokenizer", "seed", "dtype"}:
+        if self.shape is None and (self.tokenizer, self.seed, self.dtype) != (None, 1, "fp32"):
             raise ValueError("tokenizer, seed and dtype are of a shape with random weights")
         if self.shape is not None and self.tokenizer is None:
             raise ValueError(

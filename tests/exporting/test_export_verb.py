@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_store import made_store, training
 
+from made_store import made_store, training
 from tiny_world import tiny_model
 from xstilts import cli
 

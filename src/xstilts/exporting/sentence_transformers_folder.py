@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from xstilts.errors import ModelError
 from xstilts.exporting.card import code
@@ -57,7 +57,7 @@ def export_sentence_transformers(
         ModelError: no such layer, no plain encoder, or a family whose layer cannot be cut out.
         StoreError: ``to`` is there already or cannot be written; the node is damaged.
     """
-    from xstilts.own_text.models import check_layer, load_embedder
+    from xstilts.own_text.models import check_layer
 
     with whole_folder(to) as out:
         known, name = lineage(folder), to.absolute().name
@@ -67,7 +67,7 @@ def export_sentence_transformers(
             notes.append(why)
             pooling = pooling or calibrated
         pooling = pooling or "mean"
-        model, encoding = load_embedder(folder, precision="fp32")
+        model, encoding = _in_memory(folder)
         at = check_layer(model, layer)
         layers = model.num_layers
         ours = _vectors(model, encoding, at, pooling)
@@ -185,6 +185,14 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
+def _in_memory(folder: Path) -> tuple[Model, Encoding]:
+    """The encoder of a folder, its weights loaded: they are written again."""
+    from xstilts.own_text.models import load_embedder
+
+    model, encoding = load_embedder(folder, precision="fp32", stream="never")
+    return cast("Model", model), encoding
+
+
 def _vectors(model: Model, encoding: Encoding, layer: int, pooling: Pooling) -> FloatArray:
     """Vectors of the probes, one a row."""
     from xstilts.inference.embed import embed
@@ -197,9 +205,7 @@ def _vectors(model: Model, encoding: Encoding, layer: int, pooling: Pooling) -> 
 
 def _compare(out: Path, ours: FloatArray, layer: int, layers: int, pooling: Pooling) -> None:
     """Refuse a folder whose encoder does not end in the states of ``layer``."""
-    from xstilts.own_text.models import load_embedder
-
-    model, encoding = load_embedder(out, precision="fp32")
+    model, encoding = _in_memory(out)
     theirs = _vectors(model, encoding, model.num_layers, pooling)
     far = float(abs(ours - theirs).max())
     if not far <= TOLERANCE:

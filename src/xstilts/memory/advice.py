@@ -40,7 +40,9 @@ def changes(how: How, *, learns: bool) -> Iterator[Change]:
             yield Change(words, replace(how, checkpointing=True, tokens=tokens))
     for shards in (2**k for k in range(1, MOST_SHARDS.bit_length())):
         sharded = replace(how, shards=shards, checkpointing=True, tokens=min(how.tokens, 2048))
-        yield Change(f"sharding over {shards} such devices, with --gradient-checkpointing (from Python so far)", sharded)
+        yield Change(
+            f"sharding over {shards} such devices, with --gradient-checkpointing (from Python so far)", sharded
+        )
 
 
 def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool) -> list[Change]:
