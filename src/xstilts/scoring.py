@@ -15,7 +15,10 @@ from xstilts.graph.node import Node, Resources
 from xstilts.metrics import xtreme
 from xstilts.metrics.additive import Additive
 from xstilts.metrics.kept import write_contributions
+from xstilts.metrics.text_f1 import text_f1_metric
 from xstilts.rows import choose_rows, open_rows
+from xstilts.task_types.cast import FLAWS, words_of
+from xstilts.task_types.tagging_casts import entities
 from xstilts.tasks import load
 from xstilts.tasks.task import Task
 
@@ -159,7 +162,19 @@ def _score_examples(
     answers = [task.type.answer(o) for o in outputs]
     scores = _scores(task, golds, answers, language, out)
     status = verdict(task, golds, answers, scores)
+    scores = {**scores, **_of_texts(examples, outputs, language)}
     return [_row(task, language, name, value, len(golds), status=status) for name, value in scores.items()]
+
+
+def _of_texts(examples: Sequence[Any], outputs: Sequence[Mapping[str, Any]], language: str) -> dict[str, float]:
+    """Beside the scores of a text-to-text model: the share of rows with each flaw, and F1 of entities as texts."""
+    if not outputs or "flaws" not in outputs[0]:
+        return {}
+    found = {flaw: 100 * sum(flaw in o["flaws"] for o in outputs) / len(outputs) for flaw in FLAWS}
+    if "entities" in outputs[0]:
+        golds = [[(kind, words_of(text)) for kind, text in entities(e.words, e.tags)] for e in examples]
+        found |= text_f1_metric(golds, [[tuple(e) for e in o["entities"]] for o in outputs], language)
+    return found
 
 
 def _score_retrieval(

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rows",),
     ("study_files", "submission_files"),
     ("checking", "hub", "submission", "scoring", "plan", "report", "translation"),
-    ("memory", "published"),
+    ("memory", "parsing", "published"),
     ("claims", "recommend"),
     ("batching", "seq2seq"),
     ("models",),

@@ -123,7 +123,12 @@ class Span:
         return None if example.answers is None else tuple(a.text for a in example.answers)
 
     def answer(self, output: dict[str, Any]) -> str:
-        """The span's text; the empty string if ``unanswerable`` and the null score wins (threshold 0)."""
+        """The span's text; the empty string if ``unanswerable`` and the null score wins (threshold 0).
+
+        A text-to-text model's answer has no scores: what it wrote stands.
+        """
+        if "flaws" in output:
+            return str(output["text"])
         missing = output["score"] is None or (self.unanswerable and output["null_score"] > output["score"])
         return "" if missing else str(output["text"])
 

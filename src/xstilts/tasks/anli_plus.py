@@ -8,6 +8,7 @@ from xstilts.data.pairs import NLI_LABELS, read_nli
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.metrics.classification import accuracy_metric
 from xstilts.task_types import Classification
+from xstilts.task_types.label_casts import LabelCast
 from xstilts.tasks.task import Task
 
 
@@ -31,6 +32,7 @@ TASK = Task(
     role="intermediate",
     title="ANLI+",
     type=Classification(NLI_LABELS),
+    cast=LabelCast("anli_plus:", ("premise", "hypothesis"), NLI_LABELS, ("0", "1", "2")),
     files={"train": _layouts("train"), "dev": _layouts("dev")},
     read=read_nli,
     metric=accuracy_metric,

@@ -6,6 +6,7 @@ from xstilts.data.pairs import NLI_LABELS, read_nli
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.metrics.classification import accuracy_metric
 from xstilts.task_types import Classification
+from xstilts.task_types.label_casts import LabelCast
 from xstilts.tasks.task import Task
 
 _TRANSLATED = (
@@ -26,6 +27,7 @@ TASK = Task(
     role="intermediate",
     title="MNLI",
     type=Classification(NLI_LABELS),
+    cast=LabelCast("mnli:", ("premise", "hypothesis"), NLI_LABELS, ("0", "1", "2")),
     files={
         "train": (*_layouts("train"), *_TRANSLATED),
         "dev": _layouts("dev_matched"),

@@ -7,6 +7,7 @@ from xstilts.hyperparameters import Encoding, Training
 from xstilts.languages import codes
 from xstilts.metrics.classification import accuracy_metric
 from xstilts.task_types import Classification
+from xstilts.task_types.label_casts import LabelCast
 from xstilts.tasks.task import Task
 
 _LANGUAGES = codes("de en es fr ja ko zh")
@@ -16,6 +17,7 @@ TASK = Task(
     role="target",
     title="PAWS-X",
     type=Classification(PARAPHRASE_LABELS),
+    cast=LabelCast("paws", ("sentence1", "sentence2"), PARAPHRASE_LABELS, ("different_meaning", "paraphrase")),
     group="classification",
     languages=_LANGUAGES,
     parallel=True,

@@ -6,6 +6,7 @@ from xstilts.data.pairs import PARAPHRASE_LABELS, read_paraphrase
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.metrics.classification import accuracy_metric
 from xstilts.task_types import Classification
+from xstilts.task_types.label_casts import LabelCast
 from xstilts.tasks.task import Task
 
 TASK = Task(
@@ -13,6 +14,7 @@ TASK = Task(
     role="intermediate",
     title="QQP",
     type=Classification(PARAPHRASE_LABELS),
+    cast=LabelCast("qqp", ("question1", "question2"), PARAPHRASE_LABELS, ("not_duplicate", "duplicate")),
     files={
         split: tuple((f"{folder}/{split}.tsv",) for folder in ("QQP", "qqp", "GLUE/QQP", "glue_data/QQP"))
         for split in ("train", "dev")

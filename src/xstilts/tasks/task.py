@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.task_types import TaskType
+from xstilts.task_types.cast import Cast
+from xstilts.task_types.casts import default_cast
 
 Reader = Callable[[tuple[Path, ...], str], Iterator[Any]]
 """``(files of one layout, language) -> examples``; raises ``DataError`` with ``file:line`` on a bad row."""
@@ -29,6 +31,7 @@ class Task:
         role: where it stands in the method.
         title: as written in papers.
         type: the shape, with its labels.
+        cast: how it is said in text; ``None`` for the shape's own way (``xstilts.task_types.casts``).
         group: XTREME's group; ``None`` for intermediate tasks.
         languages: XTREME's codes; ``("en",)`` for intermediate tasks.
         without_dev: those of them that have no dev rows.
@@ -49,6 +52,7 @@ class Task:
     role: Literal["target", "intermediate"]
     title: str
     type: TaskType
+    cast: Cast | None = None
     group: Literal["classification", "tagging", "qa", "retrieval"] | None = None
     languages: tuple[str, ...] = ("en",)
     without_dev: tuple[str, ...] = ()
@@ -71,3 +75,8 @@ class Task:
     def languages_of(self, split: str) -> tuple[str, ...]:
         """The languages that are published with this split."""
         return tuple(code for code in self.languages if split != "dev" or code not in self.without_dev)
+
+    @property
+    def text_cast(self) -> Cast | None:
+        """How a text-to-text model reads and answers it; ``None`` for retrieval."""
+        return self.cast or default_cast(self.name, self.type)

@@ -12,6 +12,7 @@ from xstilts.hyperparameters import Encoding, Training
 from xstilts.languages import codes
 from xstilts.metrics.tagging import pos_metric
 from xstilts.task_types import Tagging, TaggingExample
+from xstilts.task_types.tagging_casts import TagCast
 from xstilts.tasks.task import Task
 
 
@@ -27,6 +28,7 @@ TASK = Task(
     role="target",
     title="POS",
     type=Tagging(UPOS),
+    cast=TagCast("pos:", UPOS),
     group="tagging",
     languages=codes(
         "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh"

@@ -7,6 +7,7 @@ from xstilts.hyperparameters import Encoding, Training
 from xstilts.languages import codes
 from xstilts.metrics.classification import accuracy_metric
 from xstilts.task_types import Classification
+from xstilts.task_types.label_casts import LabelCast
 from xstilts.tasks.task import Task
 
 _LANGUAGES = codes("ar bg de el en es fr hi ru sw th tr ur vi zh")
@@ -16,6 +17,7 @@ TASK = Task(
     role="target",
     title="XNLI",
     type=Classification(NLI_LABELS),
+    cast=LabelCast("xnli:", ("premise", "hypothesis"), NLI_LABELS, ("0", "1", "2")),
     group="classification",
     languages=_LANGUAGES,
     parallel=True,
