@@ -99,6 +99,43 @@ class Training(Frozen):
         return {name: value for name, value in fields.items() if name != "lora" or value is not None}
 
 
+class TextEncoding(Frozen):
+    """How what a text-to-text model reads and writes becomes sub-words: cut at so many, the end token among them.
+
+    Longer inputs and targets are cut, as mT5 cuts them, and the dropped sub-words are counted. A generated answer is cut at
+    ``max_target_length`` too, and counted as unfinished.
+    """
+
+    max_input_length: int = Field(1024, ge=8)
+    max_target_length: int = Field(128, ge=2)
+
+
+class TextTraining(Training):
+    """A training of a text-to-text model, by default as mT5's (FACTS 6.4): a step is so many sub-words of input.
+
+    ``batch_tokens`` takes the place of ``batch_size``: the examples whose inputs begin within the next ``batch_tokens``
+    sub-words of the epoch. Dev is looked at every ``evaluate_every`` steps.
+    """
+
+    learning_rate: float = Field(1e-3, gt=0)
+    batch_tokens: int = Field(2**17, ge=8)
+    max_steps: int | None = Field(10_000, ge=1)
+    warmup: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    dropout: float | None = Field(0.1, ge=0, lt=1)
+    optimizer: Literal["adafactor", "adamw"] = "adafactor"
+    schedule: Literal["constant", "linear"] = "constant"
+    evaluate_every: int = Field(200, ge=1)
+
+    def in_keys(self) -> dict[str, Any]:
+        """What is part of a key: all that is used."""
+        return self.model_dump(mode="json", exclude=set(NOT_OF_TEXT))
+
+
+NOT_OF_TEXT = ("batch_size", "evaluations_per_epoch", "attention_dropout")
+"""Fields of ``Training`` that mean nothing for a text-to-text model: its attention has no dropout of its own."""
+
+
 class Mixture(Frozen):
     """How the tasks of a mixture share its steps.
 

@@ -34,6 +34,10 @@ STREAMED_FAMILIES = ("bert", "camembert", "roberta", "xlm-roberta", "xlm-roberta
 """Every ``model_type`` whose layers can be streamed from their files; of text-to-text models the encoder half."""
 
 
+TEXT_TO_TEXT = ("t5", "mt5", "umt5")
+"""Every ``model_type`` of a model that reads text and writes text."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model found on disk.

@@ -26,7 +26,7 @@ from xstilts.task_types import Tokenizer
 
 WEIGHTS = "model.safetensors"
 _VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "vocab.json", "vocab.txt")
-_HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout")
+_HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout_rate", "dropout")
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 
 
@@ -56,7 +56,7 @@ def load_encoder(
     check_weights(folder)
     with quiet():
         config = read_config(folder)
-        _override(config, _HIDDEN_DROPOUT, dropout, folder)
+        override_dropout(config, dropout, folder)
         _override(config, _ATTENTION_DROPOUT, attention_dropout, folder)
         transformer = _load(folder, config, _loaded_as(folder, torch.device(device)))
     if lora is not None:
@@ -93,12 +93,17 @@ def check_weights(folder: Path) -> None:
     )
 
 
+def read_any_config(folder: Path) -> Any:
+    """The transformers config of any model."""
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # transformers raises many kinds for a damaged file
+        raise ModelError(f"config.json cannot be used: {first_line(error)}", where=str(folder)) from error
+
+
 def read_config(folder: Path) -> Any:
     """The transformers config of a plain encoder."""
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # transformers raises many kinds for a damaged file
-        raise ModelError(f"config.json cannot be used: {_first_line(error)}", where=str(folder)) from error
+    config = read_any_config(folder)
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{config.model_type!r} is a text-to-text model, not an encoder", where=str(folder))
     return config
@@ -123,7 +128,7 @@ def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:
             **options,
         )
     except Exception as error:  # damaged header, another shape, a config that contradicts itself
-        raise ModelError(f"the weights cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+        raise ModelError(f"the weights cannot be loaded: {first_line(error)}", where=str(folder)) from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise ModelError(
@@ -148,10 +153,15 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
             found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         rust = found.backend_tokenizer
     except Exception as error:  # tokenizers raises bare Exception for a damaged file
-        raise ModelError(f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+        raise ModelError(f"the tokenizer cannot be loaded: {first_line(error)}", where=str(folder)) from error
     if found.unk_token_id is None:
         raise ModelError("the tokenizer has no unknown token", where=str(folder / "tokenizer_config.json"))
     return Tokenizer(rust, unknown_id=found.unk_token_id, mask_id=found.mask_token_id)
+
+
+def override_dropout(config: Any, value: float | None, folder: Path) -> None:
+    """Set the dropout of a config's hidden states; ``None`` leaves it."""
+    _override(config, _HIDDEN_DROPOUT, value, folder)
 
 
 def _override(config: Any, names: tuple[str, ...], value: float | None, folder: Path) -> None:
@@ -164,7 +174,8 @@ def _override(config: Any, names: tuple[str, ...], value: float | None, folder: 
     raise ModelError(f"dropout {value} was asked for, but the config has none of {', '.join(names)}", where=str(folder))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of transformers says first."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
