@@ -17,6 +17,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLan
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
 from benchmarks.trainer import Watch, fitting, grouped, items_of, train_once
+from xstilts.batching import Batch
 from xstilts.batching.masking import Masking
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.models.model import Model
@@ -123,6 +124,7 @@ def same_loss(setting: Setting, folder: Path, head: Head, course: MaskedLMCourse
 
 def padded(part: MicroBatch) -> Mapping[str, torch.Tensor]:
     """A micro-batch as ``AutoModelForMaskedLM`` takes it."""
+    assert isinstance(part.batch, Batch)
     lengths = part.batch.lengths
     labels = torch.full_like(part.batch.input_ids, -100)
     labels[part.batch.read] = part.targets

@@ -1,6 +1,6 @@
 """Runs a node in a worker process: the only place where the graph meets training and inference.
 
-Started as ``python -m xstilts.execute`` by the driver. The pure kinds (calibrate, score) never load torch.
+Started as ``python -m xstilts.execute`` by the driver. The pure kinds (parse, calibrate, score) never load torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from xstilts import scoring, tasks
+from xstilts import parsing, scoring, tasks
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress, serve
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from xstilts.models.model import Model
     from xstilts.models.precision import Precision
     from xstilts.models.streamed_model import StreamedModel
+    from xstilts.models.text_model import TextModel
 
 Counts = dict[str, Any]
-_loaded: dict[str, Model | StreamedModel] = {}
+_loaded: dict[str, Model | StreamedModel | TextModel] = {}
 """The last model that was used for predictions: nodes that share it run one after another in the same worker."""
 
 
@@ -52,6 +53,8 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
         "pretrain": lambda: _learn(node, parents, out, resources, progress),
         "train": lambda: _learn(node, parents, out, resources, progress),
         "mix": lambda: _learn(node, parents, out, resources, progress),
+        "generate": lambda: _generate(node, parents, out, resources, progress),
+        "parse": lambda: parsing.parse(node, parents, out, resources),
         "predict": lambda: _predict(node, parents, out, resources, progress),
         "prune": lambda: _prune(node, parents, out, resources),
         "retrieve": lambda: _retrieve(node, parents, out, resources, progress),
@@ -65,8 +68,13 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
 def _learn(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """A training holds no other model meanwhile."""
     from xstilts.learning import mix_node, pretrain_node, train_node
+    from xstilts.text_learning import text_mix_node, text_pretrain_node, text_train_node
 
     _loaded.clear()
+    if node.kind == "pretrain" and "objective" in node.spec["settings"]:
+        return text_pretrain_node(node, out, resources, progress)
+    if any("cast" in part for part in (node.spec, *node.spec.get("parts", {}).values())):
+        return (text_train_node if node.kind == "train" else text_mix_node)(node, parents, out, resources, progress)
     match node.kind:
         case "pretrain":
             return pretrain_node(node, out, resources, progress)
@@ -154,6 +162,21 @@ def _predict(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
     return _summed(counts) | _how(model)
 
 
+def _generate(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
+    """What a text-to-text model writes in every language."""
+    from xstilts.models.text_model import TextModel
+    from xstilts.text_learning import generate_node
+
+    folder, precision = parents["model"] / "model", node.spec["precision"]
+    key = f"{folder} {precision} {resources.device} text"
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = TextModel.load(folder, precision=precision, device=resources.device)
+    model = _loaded[key]
+    assert isinstance(model, TextModel)
+    return _summed(generate_node(node, out, resources, progress, model))
+
+
 def _retrieve(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
     """Neighbours (Tatoeba) or mined pairs (BUCC) at every asked layer and pooling; embeddings are scratch."""
     from xstilts.inference.sweep import stream_sweeps
@@ -221,7 +244,9 @@ def _load(folder: Path, precision: Precision, resources: Resources, *, head: boo
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = load_model(folder, resources.stream, precision, resources.device, head=head)
-    return _loaded[key]
+    model = _loaded[key]
+    assert not isinstance(model, TextModel)
+    return model
 
 
 def _how(model: Model | StreamedModel) -> Counts:

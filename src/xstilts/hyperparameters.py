@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -12,15 +12,21 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
+
+from xstilts.errors import StudyError, nearest
 
 
 class Frozen(BaseModel):
     """Immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_M = TypeVar("_M", bound=Frozen)
 
 
 class Encoding(Frozen):
@@ -98,6 +104,10 @@ class Training(Frozen):
         fields: dict[str, Any] = whole(self)
         return {name: value for name, value in fields.items() if name != "lora" or value is not None}
 
+    def in_keys(self) -> dict[str, Any]:
+        """What is part of a key."""
+        return self.model_dump(mode="json")
+
 
 class TextEncoding(Frozen):
     """How what a text-to-text model reads and writes becomes sub-words: cut at so many, the end token among them.
@@ -127,9 +137,63 @@ class TextTraining(Training):
     schedule: Literal["constant", "linear"] = "constant"
     evaluate_every: int = Field(200, ge=1)
 
+    @model_validator(mode="after")
+    def _without_adapters(self) -> TextTraining:
+        if self.lora is not None:
+            raise ValueError("lora: adapters are put into encoders only, not into a model that writes text")
+        return self
+
     def in_keys(self) -> dict[str, Any]:
         """What is part of a key: all that is used."""
         return self.model_dump(mode="json", exclude=set(NOT_OF_TEXT))
+
+
+def overridden(defaults: _M, changed: dict[str, Any], where: str) -> _M:
+    """``defaults`` with some fields changed.
+
+    Raises:
+        StudyError: a value that cannot be; it names the field under ``where``.
+    """
+    try:
+        return type(defaults).model_validate({**defaults.model_dump(), **changed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(p) for p in first["loc"])
+        raise StudyError(f"{first['msg']} (got {first['input']!r})", where=f"{where}.{path}") from None
+
+
+class TextToText(Frozen):
+    """How text-to-text models learn and answer in a study.
+
+    Args:
+        training: overrides by a task's name, ``mixture``, or ``intermediate`` or ``target``; the task's name wins.
+        encoding: overrides of lengths, by the same names.
+        constrained: classification and multiple choice write nothing but answers (label-constrained decoding).
+    """
+
+    training: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    encoding: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    constrained: bool = False
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> TextToText:
+        of_training = TextTraining.model_fields.keys() - set(NOT_OF_TEXT)
+        for section, fields in (("training", of_training), ("encoding", TextEncoding.model_fields)):
+            for key, changed in getattr(self, section).items():
+                for field in changed:
+                    if field not in fields:
+                        raise ValueError(f"{section}.{key}.{field}: unknown field; {nearest(field, fields)}")
+        return self
+
+    def training_of(self, task: str, role: str, defaults: TextTraining) -> TextTraining:
+        """The defaults with the study's overrides."""
+        changed = {**self.training.get(role, {}), **self.training.get(task, {})}
+        return overridden(defaults, changed, f"text_to_text.training.{task}")
+
+    def encoding_of(self, task: str, role: str, defaults: TextEncoding) -> TextEncoding:
+        """The defaults with the study's overrides."""
+        changed = {**self.encoding.get(role, {}), **self.encoding.get(task, {})}
+        return overridden(defaults, changed, f"text_to_text.encoding.{task}")
 
 
 NOT_OF_TEXT = ("batch_size", "evaluations_per_epoch", "attention_dropout")
@@ -302,14 +366,35 @@ class MaskedLM(Frozen):
 
 
 class Pretraining(MaskedLM):
-    """Masked LM from scratch: the first phase.
+    """Masked LM from scratch: the first phase; or span corruption, which makes a text-to-text model (Raffel et al. 2020).
 
     Args:
+        objective: ``span_corruption`` takes spans of three sub-words on average out of a text, ``mask`` of all sub-words,
+            and has them written.
         model: the encoder's shape.
         training: steps (``max_steps``), batch size, learning rate and the rest; the last step is kept.
         seed: of everything random; one pre-training is shared by all seeds of a study.
     """
 
+    objective: Literal["masked_lm", "span_corruption"] = "masked_lm"
     model: Architecture = Architecture()
     training: Annotated[Training, BeforeValidator(_keep_last)]
     seed: int = 1
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether a text-to-text model is made."""
+        return self.objective == "span_corruption"
+
+    @model_validator(mode="after")
+    def _one_text_at_a_time(self) -> Pretraining:
+        if self.writes_text and self.bitext is not None:
+            raise ValueError("bitext: spans are taken out of one text at a time; leave it away")
+        return self
+
+    def in_keys(self) -> dict[str, Any]:
+        """What is part of a key; the objective only where it is not masked LM."""
+        found = super().in_keys()
+        if not self.writes_text:
+            del found["objective"]
+        return found

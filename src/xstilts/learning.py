@@ -53,7 +53,7 @@ def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progres
     try:
         with TemporaryDirectory(dir=out.parent) as start:
             counts = pretrain(
-                _texts(spec, resources),
+                read_texts(spec, resources),
                 Pretraining.model_validate(spec["settings"]),
                 start=Path(start),
                 out=out,
@@ -61,12 +61,12 @@ def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progres
                 device=resources.device,
                 micro_batch_tokens=resources.micro_batch_tokens,
                 progress=progress,
-                checkpoints=_checkpoints(node, out, resources),
+                checkpoints=checkpoints_in(node, out, resources),
                 gradient_checkpointing=resources.gradient_checkpointing,
             )
     finally:
         torch.set_num_threads(own)
-    return {**_kept(counts, out), "threads": resources.cores}
+    return {**write_counts(counts, out), "threads": resources.cores}
 
 
 def train_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
@@ -78,7 +78,7 @@ def train_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Re
     summary = _learn(node, model, course, [course.features], dev, out, resources, progress)
     export(model, out / "model", part.task.name, part.task_type.name, part.head.labels)
     counts = {**part.counts, "encoding": course.features.counts, **_of_training(model, summary)}
-    return _kept(counts, out)
+    return write_counts(counts, out)
 
 
 def mix_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
@@ -113,7 +113,7 @@ def mix_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
         "tasks": {name: {**part.counts, **notes.get(name, {}), **found[name]} for name, part in parts.items()},
         **_of_training(model, summary),
     }
-    return _kept(counts, out)
+    return write_counts(counts, out)
 
 
 def _without_task_heads(model: Model, parts: Mapping[str, _Part | _Text]) -> Model:
@@ -144,7 +144,7 @@ class _Part:
         found = open_rows(task, spec, source, resources)
         examples, dropped = drop_overlap(choose_rows(found, spec["rows"]), task, spec["overlap"], source, resources)
         task_type = _with_tags_of(task.type, examples)
-        _refuse_missing_gold(task, examples)
+        refuse_missing_gold(task, examples)
         assert task_type.head is not None
         counts = {"rows_found": len(found), "rows_dropped_overlap": dropped, "rows_trained_on": len(examples)}
         settings, encoding = Training.model_validate(spec["training"]), Encoding.model_validate(spec["encoding"])
@@ -201,7 +201,7 @@ class _Text:
         """The text that ``spec`` names, for the model that ``node`` starts from."""
         head = masked_lm_shape(start_folder(node.spec, parents, resources))
         objective, settings = MaskedLM.model_validate(spec["settings"]), Training.model_validate(spec["training"])
-        return cls(head, objective, settings, Encoding.model_validate(spec["encoding"]), _texts(spec, resources))
+        return cls(head, objective, settings, Encoding.model_validate(spec["encoding"]), read_texts(spec, resources))
 
     @property
     def size(self) -> int:
@@ -219,7 +219,7 @@ class _Text:
         return masked_lm_course(self.texts, tokenizer, self.objective, self.settings, seed, max_length=longest)
 
 
-def _texts(spec: Mapping[str, Any], resources: Resources) -> Texts:
+def read_texts(spec: Mapping[str, Any], resources: Resources) -> Texts:
     """The text and the translations that ``spec`` names, at most ``rows`` of each language where it says how many."""
     rows = spec.get("rows")
     bitext = {of: read_translations(input_file(file["sha256"], resources)) for of, file in spec["bitext"].items()}
@@ -274,7 +274,7 @@ def _learn(
     only: AbstractContextManager[None] = nullcontext()
     if features is not None and model.encoder.transformer.get_input_embeddings().weight.requires_grad:
         only = trained_rows(model.encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
-    checkpoints, kept = _checkpoints(node, out, resources), Kept.of(node, course.total, out)
+    checkpoints, kept = checkpoints_in(node, out, resources), Kept.of(node, course.total, out)
     if kept is not None:
         kept.make_ready(checkpoints)
     with only:
@@ -304,18 +304,20 @@ def _of_training(model: Model, summary: TrainingSummary) -> Counts:
     return found
 
 
-def _kept(counts: Counts, out: Path) -> Counts:
+def write_counts(counts: Counts, out: Path) -> Counts:
+    """Leave ``training.json``."""
     (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
     return counts
 
 
-def _checkpoints(node: Node, out: Path, resources: Resources) -> Checkpoints:
+def checkpoints_in(node: Node, out: Path, resources: Resources) -> Checkpoints:
     """Beside the outputs, in the node's claim: the next attempt goes on from there."""
     claim = Claim.of(out)
     return Checkpoints(claim.checkpoints, node.key, resources.checkpoint_seconds, claim.held)
 
 
-def _refuse_missing_gold(task: Task, examples: Sequence[Any]) -> None:
+def refuse_missing_gold(task: Task, examples: Sequence[Any]) -> None:
+    """Every row that is learned from has gold."""
     missing = [e.id for e in examples if task.type.gold(e) is None]
     if missing:
         raise GoldError(

@@ -13,7 +13,8 @@ class ModelChoice(Frozen):
     """A Hugging Face model: a folder (``path``), a hub id with its revision, one made from scratch (``pretrain``), or a named
     ``shape`` (``xstilts shapes``) whose weights are drawn from ``seed``: for plans and speed, marked wherever it is shown.
 
-    ``keep_layers`` drops all other layers (from 1) before anything is trained: a smaller size of the same model. ``note`` is
+    ``keep_layers`` drops all other layers (from 1) before anything is trained: a smaller size of the same model. ``run``
+    says of a text-to-text model (T5 and relatives) whether its arms write text or put heads on its encoder half. ``note`` is
     shown under the table. ``tokenizer`` is the folder of a shape's tokenizer, ``dtype`` what its numbers are on the disk.
     """
 
@@ -27,6 +28,7 @@ class ModelChoice(Frozen):
     seed: int = 1
     dtype: Literal["fp32", "bf16"] = "fp32"
     keep_layers: tuple[int, ...] | None = Field(None, min_length=1)
+    run: Literal["text_to_text", "encoder"] | None = None
     note: str = ""
 
     @model_validator(mode="after")

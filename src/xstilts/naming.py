@@ -39,9 +39,16 @@ def check_names(study: Study) -> None:
     _check_mlqa(study)
     _check_measurements(study)
     by_task = {"training": study.training, "encoding": study.encoding, "limits.train_rows": study.limits.train_rows}
+    by_task |= {f"text_to_text.{name}": getattr(study.text_to_text, name) for name in ("training", "encoding")}
     for section, values in by_task.items():
         for key in values if isinstance(values, dict) else ():
-            known = [*names(), MASKED_LM, "intermediate", "target", *(["mixture"] if section == "training" else [])]
+            known = [
+                *names(),
+                MASKED_LM,
+                "intermediate",
+                "target",
+                *(["mixture"] if section.endswith("training") else []),
+            ]
             if key not in known:
                 raise MissingNameError("task", key, known, where=section)
     for key in study.data.files:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -22,7 +22,9 @@ from xstilts.hyperparameters import (
     MaskedLM,
     Mixture,
     Pretraining,
+    TextToText,
     Training,
+    overridden,
 )
 from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
 from xstilts.model_choice import ModelChoice
@@ -31,7 +33,6 @@ from xstilts.statistics.corrections import Correction, Declared, Family
 Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]
 Pooling = Literal["mean", "first"]
-_M = TypeVar("_M", bound=Frozen)
 Rows = Annotated[int, Field(ge=1)]
 Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 FileList = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
@@ -186,6 +187,7 @@ class Study(Frozen):
     retries: Retries = Retries()
     training: dict[str, dict[str, Any]] = Field(default_factory=dict)
     encoding: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    text_to_text: TextToText = TextToText()
     retrieval: RetrievalChoice = RetrievalChoice()
     measurements: dict[str, Measurement] = Field(default_factory=dict)
     comparison: Comparison = Comparison()
@@ -224,21 +226,12 @@ class Study(Frozen):
     def training_of(self, task: str, role: str, defaults: Training) -> Training:
         """The task's defaults with the study's overrides."""
         changed = {**self.training.get(role, {}), **self.training.get(task, {})}
-        return _overridden(defaults, changed, f"training.{task}")
+        return overridden(defaults, changed, f"training.{task}")
 
     def encoding_of(self, task: str, role: str, defaults: Encoding) -> Encoding:
         """The task's defaults with the study's overrides."""
         changed = {**self.encoding.get(role, {}), **self.encoding.get(task, {})}
-        return _overridden(defaults, changed, f"encoding.{task}")
-
-
-def _overridden(defaults: _M, changed: dict[str, Any], where: str) -> _M:
-    try:
-        return type(defaults).model_validate({**defaults.model_dump(), **changed})
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"])
-        raise StudyError(f"{first['msg']} (got {first['input']!r})", where=f"{where}.{path}") from None
+        return overridden(defaults, changed, f"encoding.{task}")
 
 
 def load_study(path: Path) -> Study:
@@ -292,6 +285,7 @@ def _fields_at(path: list[str]) -> list[str]:
         "data": Data,
         "limits": Limits,
         "retries": Retries,
+        "text_to_text": TextToText,
         "retrieval": RetrievalChoice,
         "measurements": Measurement,
         "comparison": Comparison,

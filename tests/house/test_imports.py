@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("starting",),
     ("bench",),
     ("learning",),
+    ("text_learning",),
     ("execute",),
     ("catalogue", "journey", "own_text"),
     ("exporting", "webpage"),
@@ -46,7 +47,18 @@ NARROW = {  # these see no more than this
     "report": {"errors", "graph", "metrics", "tasks", "languages", "statistics"},
 }
 HEAVY = {
-    "torch": {"batching", "seq2seq", "models", "training", "inference", "bench", "starting", "learning", "execute"},
+    "torch": {
+        "batching",
+        "seq2seq",
+        "models",
+        "training",
+        "inference",
+        "bench",
+        "starting",
+        "learning",
+        "text_learning",
+        "execute",
+    },
     "transformers": {"models", "seq2seq"},
     "peft": {"models"},
 }

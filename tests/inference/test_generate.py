@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_text_models import FAMILIES, text_folder
 from transformers import AutoModelForSeq2SeqLM
 
+from tiny_text_models import FAMILIES, text_folder
 from xstilts.batching.texts import encode_texts, gather_texts, padded_batches
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import TextEncoding

@@ -24,7 +24,7 @@ from xstilts.inference.stream import Room, StreamNeeds, stream
 from xstilts.model_source import STREAMED_FAMILIES
 from xstilts.models.families import FAMILIES
 from xstilts.models.loading import load_encoder
-from xstilts.models.skeleton import ENCODER_HALVES
+from xstilts.models.skeleton import STREAMED_HALVES
 from xstilts.models.streamed import StreamedEncoder
 
 TEXT_TO_TEXT = {"mt5": MT5EncoderModel, "t5": T5EncoderModel}
@@ -257,7 +257,7 @@ def test_states_that_fit_nowhere_are_refused_with_numbers(tmp_path: Path, monkey
 
 
 def test_the_families_named_without_torch_are_those_that_are_streamed() -> None:
-    assert set(STREAMED_FAMILIES) == {*FAMILIES, *ENCODER_HALVES}
+    assert set(STREAMED_FAMILIES) == {*FAMILIES, *STREAMED_HALVES}
 
 
 def test_a_family_that_is_not_streamed_is_named() -> None:

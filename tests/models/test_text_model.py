@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import write_folder
-from tiny_text_models import FAMILIES, text_folder
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSeq2SeqLM
 
+from tiny_text_models import FAMILIES, text_folder
 from xstilts.batching.texts import encode_texts, gather_texts
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import TextEncoding

@@ -15,7 +15,7 @@ from toys import ToyModel, toy
 
 from xstilts.graph.disk import digest_file
 from xstilts.hyperparameters import Training
-from xstilts.training import Checkpoints, TaskCourse, TrainingSummary, train
+from xstilts.training import Checkpoints, Course, TaskCourse, TrainingSummary, train
 from xstilts.training.checkpoint import tensors_of
 
 TASK = toy("tagging", 48)
@@ -38,10 +38,11 @@ class Attempts:
     Args:
         home: for checkpoints, the log and the final weights.
         start: makes the model that is trained, with dropout.
+        course: what it learns from.
     """
 
-    def __init__(self, home: Path, start: Callable[[], Any]) -> None:
-        self.home, self.start = home, start
+    def __init__(self, home: Path, start: Callable[[], Any], course: Callable[[Any], Course] | None = None) -> None:
+        self.home, self.start, self.course = home, start, course or toy_course
         self.folder = home / "checkpoints"
         self.shown: list[dict[str, Any]] = []
 
@@ -61,7 +62,7 @@ class Attempts:
         places = Checkpoints(self.folder, "a node", **{"every_seconds": 0.0, **options})
         summary = train(
             model,
-            TaskCourse(TASK.type, TASK.type.encode(TASK.examples, model.tokenizer, TASK.encoding), SETTINGS, 3),
+            self.course(model),
             micro_batch_tokens=tokens,
             dev=lambda: SCORES[step] + float(torch.rand(1)) * 0,
             progress=progress,
@@ -88,14 +89,19 @@ class Attempts:
         return digest_file(self.home / "weights"), log, told
 
 
-def undisturbed(home: Path, start: Callable[[], Any]) -> Any:
+def undisturbed(home: Path, start: Callable[[], Any], course: Callable[[Any], Course] | None = None) -> Any:
     """The outcome of a training that nothing disturbed and that saved nothing."""
-    calm = Attempts(home, start)
+    calm = Attempts(home, start, course)
     summary = calm.run(every_seconds=1e9)
     assert not calm.folder.exists()
     assert (summary.steps, summary.best_step, summary.planned_steps, summary.resumed) == (STEPS, BEST, 24, ())
     assert summary.stopped_early
     return calm.outcome(summary)
+
+
+def toy_course(model: Any) -> TaskCourse:
+    """``TASK`` with ``SETTINGS`` as they are by then."""
+    return TaskCourse(TASK.type, TASK.type.encode(TASK.examples, model.tokenizer, TASK.encoding), SETTINGS, 3)
 
 
 def toy_start() -> ToyModel:

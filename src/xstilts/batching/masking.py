@@ -44,14 +44,20 @@ class Masking:
                 "the tokenizer has no mask token, so nothing can be hidden from this model",
                 hint="masked LM needs a model that was pre-trained by it, with mask_token in tokenizer_config.json",
             )
-        added = tokenizer.rust.get_added_tokens_decoder()
-        special = tuple(sorted(number for number, token in added.items() if token.special))
-        return cls(share, tokenizer.mask_id, special, tokenizer.rust.get_vocab_size(with_added_tokens=True))
+        return cls(
+            share, tokenizer.mask_id, special_ids(tokenizer), tokenizer.rust.get_vocab_size(with_added_tokens=True)
+        )
 
     @cached_property
     def ordinary_ids(self) -> IntArray:
         """What may be put in another's place."""
         return np.setdiff1d(np.arange(self.vocabulary), self.special_ids)
+
+
+def special_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Sub-words that stand for no text."""
+    added = tokenizer.rust.get_added_tokens_decoder()
+    return tuple(sorted(number for number, token in added.items() if token.special))
 
 
 def masked(features: Features, sequences: IntArray, masking: Masking, generator: np.random.Generator) -> Features:

@@ -71,6 +71,11 @@ class TextBatch:
     mask: Tensor  # n x L: 1 where there is a sub-word
     targets: Tensor | None  # n x M, ``NO_TARGET`` where there is none
 
+    @property
+    def num_tokens(self) -> int:
+        """Sub-words that are read, padding included."""
+        return self.input_ids.numel()
+
 
 def encode_texts(said: Sequence[Rendered], tokenizer: Tokenizer, encoding: TextEncoding) -> TextFeatures:
     """Sub-words of inputs and targets, cut at the lengths of ``encoding``; what was cut is counted."""

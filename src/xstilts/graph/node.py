@@ -21,6 +21,8 @@ VERSIONS = {
     "train": 3,
     "mix": 2,
     "predict": 3,
+    "generate": 1,
+    "parse": 1,
     "retrieve": 1,
     "calibrate": 1,
     "score": 4,

@@ -72,12 +72,18 @@ def has_adapters(transformer: nn.Module) -> bool:
 
 @torch.no_grad()
 def plain_weights(transformer: nn.Module) -> dict[str, Tensor]:
-    """The weights of the transformer without adapters that computes the same: its ``state_dict`` where it has none."""
+    """The weights of the transformer without adapters that computes the same: its ``state_dict`` where it has none.
+
+    A weight that has two names (T5's embeddings) stands once.
+    """
     modules: dict[str, Any] = dict(transformer.named_modules())
     weights: dict[str, Tensor] = {}
-    for name, weight in transformer.state_dict().items():
-        if ".lora_" in name:
+    seen: set[int] = set()
+    for name, kept in transformer.state_dict(keep_vars=True).items():
+        if ".lora_" in name or id(kept) in seen:
             continue
+        seen.add(id(kept))
+        weight = kept.detach()
         place, _, kind = name.rpartition(".")
         adapted = place.removesuffix(".base_layer")
         if adapted != place and kind == "weight":

@@ -9,7 +9,15 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    MT5EncoderModel,
+    T5EncoderModel,
+    UMT5EncoderModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from xstilts.errors import ModelError
@@ -26,6 +34,8 @@ from xstilts.task_types import Tokenizer
 
 WEIGHTS = "model.safetensors"
 _VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "spiece.model", "vocab.json", "vocab.txt")
+ENCODER_HALVES = {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}
+"""The encoder half of each text-to-text model, an encoder like others; the decoder's weights are not read."""
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout_rate", "dropout")
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 
@@ -104,20 +114,20 @@ def read_any_config(folder: Path) -> Any:
 def read_config(folder: Path) -> Any:
     """The transformers config of a plain encoder."""
     config = read_any_config(folder)
-    if getattr(config, "is_encoder_decoder", False):
+    if getattr(config, "is_encoder_decoder", False) and config.model_type not in ENCODER_HALVES:
         raise ModelError(f"{config.model_type!r} is a text-to-text model, not an encoder", where=str(folder))
     return config
 
 
 def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:
-    cls = MODEL_MAPPING.get(type(config), None)
+    cls = ENCODER_HALVES.get(config.model_type) or MODEL_MAPPING.get(type(config), None)
     if cls is None or isinstance(cls, tuple):
         raise ModelError(f"transformers has no plain encoder for {config.model_type!r}", where=str(folder))
     options: dict[str, Any] = {"attn_implementation": NAME} if execution_of(config).kind == "packed" else {}
     if "add_pooling_layer" in cls.__init__.__code__.co_varnames:
         options["add_pooling_layer"] = False
     try:
-        transformer, report = AutoModel.from_pretrained(
+        transformer, report = (cls if config.model_type in ENCODER_HALVES else AutoModel).from_pretrained(
             folder,
             config=config,
             dtype=dtype,

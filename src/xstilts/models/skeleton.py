@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, MT5EncoderModel, T5EncoderModel
+from transformers import AutoConfig, AutoModel
 
 from xstilts.errors import ModelError
 from xstilts.model_source import STREAMED_FAMILIES
-from xstilts.models.loading import read_config
+from xstilts.models.loading import ENCODER_HALVES, read_config
 from xstilts.models.packed_attention import NAME
 
-ENCODER_HALVES = {"mt5": MT5EncoderModel, "t5": T5EncoderModel}
+STREAMED_HALVES = {name: of for name, of in ENCODER_HALVES.items() if name in STREAMED_FAMILIES}
 """``model_type`` of text-to-text models -> the class of their encoder half."""
 
 
@@ -34,11 +34,11 @@ def without_weights(folder: Path) -> Any:
     """
     name = str(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).model_type)
     with torch.device("meta"):
-        if name in ENCODER_HALVES:
+        if name in STREAMED_HALVES:
             config = AutoConfig.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True, attn_implementation="eager"
             )
-            return ENCODER_HALVES[name](config)
+            return STREAMED_HALVES[name](config)
         config = read_config(folder)
         if name not in STREAMED_FAMILIES:
             raise ModelError(

@@ -28,7 +28,7 @@ from xstilts.models.linear import use_onednn
 from xstilts.models.loading import check_weights, quiet
 from xstilts.models.packed_attention import Packing
 from xstilts.models.precision import Precision
-from xstilts.models.skeleton import ENCODER_HALVES, without_weights
+from xstilts.models.skeleton import STREAMED_HALVES, without_weights
 from xstilts.models.weight_files import WeightFiles
 from xstilts.task_types.base import IntArray
 
@@ -75,7 +75,7 @@ class StreamedEncoder:
             self.transformer = without_weights(folder)
         use_onednn(self.transformer)
         self.encoder = Encoder(self.transformer, precision).eval()
-        text_to_text = str(self.config.model_type) in ENCODER_HALVES
+        text_to_text = str(self.config.model_type) in STREAMED_HALVES
         self._parts = _ENCODER_HALVES if text_to_text else _PACKED
         if not text_to_text and not hasattr(
             self.transformer.encoder, "LayerNorm"

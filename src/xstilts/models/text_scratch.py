@@ -53,7 +53,10 @@ def make_text_model(folder: Path, shape: Architecture, texts: Iterable[str], see
     )
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        MT5ForConditionalGeneration(config).save_pretrained(folder)
+        model = MT5ForConditionalGeneration(config)
+        with torch.no_grad():  # the matrix is the output layer too, and its first guesses should be about alike
+            model.shared.weight.mul_(shape.hidden_size**-0.5)
+        model.save_pretrained(folder)
     return vocabulary
 
 

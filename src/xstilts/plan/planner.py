@@ -8,22 +8,21 @@ is in labels; where files lie is beside the graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import StudyError
 from xstilts.graph.node import Graph, Node
-from xstilts.hyperparameters import MASKED_LM, MASKED_LM_TRAINING, Encoding, MaskedLM, Mixture, Pretraining, Training
-from xstilts.model_choice import ModelChoice
+from xstilts.hyperparameters import MASKED_LM, MASKED_LM_TRAINING, Encoding, MaskedLM, Mixture, Training
 from xstilts.model_source import ModelSource
 from xstilts.naming import check_names
 from xstilts.plan.checkpoints import checkpoints_of, kept_spec
-from xstilts.plan.checks import check_lengths, check_lora, check_repeats
+from xstilts.plan.checks import check_lora, check_repeats
 from xstilts.plan.measured import Answering, Place, measurement_spec
 from xstilts.plan.plan import Cell, Checkpoint, Measured, Plan
-from xstilts.shapes import shape_config
+from xstilts.plan.starts import Start, Starts, tokenizers_version
+from xstilts.plan.texts import decoding_of, learning_spec, text_specs, text_training
 from xstilts.study import Arm, Study
 from xstilts.study_files import StudyFiles
 from xstilts.task_types import Retrieval
@@ -62,15 +61,6 @@ def make_plan(
     return _Planner(study, StudyFiles(study, data, digest), precision, device).plan(list(models))
 
 
-@dataclass(frozen=True)
-class _Start:
-    """The model that a training or an evaluation starts from: a base model (in the spec) or a node (a parent)."""
-
-    spec: dict[str, Any]
-    parents: dict[str, str]
-    num_layers: int
-
-
 @dataclass
 class _Planner:
     study: Study
@@ -83,13 +73,10 @@ class _Planner:
     answering: dict[Place, Answering] = field(default_factory=dict)
 
     def plan(self, models: list[ModelSource]) -> Plan:
-        starts = {m.name: _Start({"model": m.identity}, {}, m.num_layers) for m in models}
+        starts = Starts(self.study, self.files, self.precision, self._add)
+        found = {model.name: model for model in models}
         for name, model in self.study.models.items():
-            if model.shape is not None:
-                start = self._drawn(name, model)
-            else:
-                start = self._pretrained(name, model.pretrain) if model.pretrain else starts[name]
-            start = self._pruned(name, start, model.keep_layers) if model.keep_layers else start
+            start = starts.of(name, model, found)
             for arm, choice in self.study.arms.items():
                 for seed in self.study.seeds:
                     self._arm(name, start, arm, choice, seed)
@@ -104,48 +91,14 @@ class _Planner:
         drawn |= {name: f"{m.shape}, seed {m.seed}" for name, m in self.study.models.items() if m.shape}
         return Plan(*of, measured=measured, checkpoints=tuple(self.checkpoints), translated=how, random=drawn)
 
-    def _pruned(self, name: str, start: _Start, layers: tuple[int, ...]) -> _Start:
-        """The model with only some of its layers: one node, shared by all arms and seeds."""
-        if layers[-1] > start.num_layers:
-            raise StudyError(f"layer {layers[-1]} of {start.num_layers} layers", where=f"models.{name}.keep_layers")
-        labels = {"model": name, "task": f"{len(layers)} of {start.num_layers} layers"}
-        node = self._add("prune", {**start.spec, "layers": list(layers)}, start.parents, labels)
-        return _Start({}, {"model": node.key}, len(layers))
-
-    def _drawn(self, name: str, choice: ModelChoice) -> _Start:
-        """A model of a named shape with random weights: one node, shared by all arms and seeds."""
-        config = shape_config(str(choice.shape))
-        if "max_position_embeddings" in config:  # two of them stand before the first sub-word
-            check_lengths(self.study, name, config["max_position_embeddings"] - 2, "choose another shape")
-        spec = {
-            "config": config,
-            "seed": choice.seed,
-            "dtype": choice.dtype,
-            "tokenizer": self.files.tokenizer(Path(str(choice.tokenizer)), f"models.{name}.tokenizer"),
-        }
-        node = self._add("random", spec, {}, {"model": name, "task": f"{choice.shape}, random weights"})
-        return _Start({}, {"model": node.key}, config.get("num_hidden_layers") or config["num_layers"])
-
-    def _pretrained(self, name: str, settings: Pretraining) -> _Start:
-        """A model made from scratch: one node, shared by all arms and seeds."""
-        check_lengths(self.study, name, settings.model.max_length, f"raise models.{name}.pretrain.model.max_length")
-        spec = {
-            **self.files.masked_lm(settings, f"models.{name}.pretrain"),
-            "settings": settings.in_keys(),
-            "precision": self.precision,
-            "tokenizers": _tokenizers(),
-        }
-        node = self._add("pretrain", spec, {}, {"model": name, "task": "masked LM"})
-        return _Start({}, {"model": node.key}, settings.model.num_layers)
-
-    def _arm(self, model: str, start: _Start, arm: str, choice: Arm, seed: int) -> None:
+    def _arm(self, model: str, start: Start, arm: str, choice: Arm, seed: int) -> None:
         labels = {"model": model, "arm": arm, "seed": seed}
         if choice.learned:
             if len(choice.learned) == len(choice.tasks) == 1:
                 trained = self._train(load(choice.tasks[0]), "intermediate", start, labels)
             else:
                 trained = self._mix(choice, start, labels)
-            start = _Start({}, {"model": trained.key}, start.num_layers)
+            start = start.then(trained)
         else:
             labels = {**labels, "seed": None}
         targets = [load(t) for t in self.study.targets]
@@ -155,24 +108,29 @@ class _Planner:
         if retrieved := [t for t in targets if t.trains_on is None]:
             self._retrieved_targets(retrieved, start, labels, seed)
             for number in range(1, checkpoints_of(self.study) + 1) if choice.learned else ():
-                kept = _Start({"checkpoint": number}, start.parents, start.num_layers)
+                kept = replace(start, spec={"checkpoint": number})
                 self._retrieved_targets(retrieved, kept, {**labels, "checkpoint": number}, seed)
 
-    def _trained_target(self, target: Task, start: _Start, labels: dict[str, Any], seed: int) -> None:
+    def _trained_target(self, target: Task, start: Start, labels: dict[str, Any], seed: int) -> None:
         tuned = self._train(target, "target", start, labels)
         predictions = {}
         for split in self.files.splits(target):
-            predict = self._add(
-                "predict",
-                {**self._evaluation(target, split), "rows": self.study.limits.evaluation_rows},
-                {"model": tuned.key},
-                {**labels, "task": target.name, "split": split},
-            )
-            predictions[split] = predict.key
-            self._score(target, split, {"predictions": predict.key}, labels, seed)
+            shown = {**labels, "task": target.name, "split": split}
+            answered = self._answered(target, split, tuned, shown, writes_text=start.writes_text)
+            predictions[split] = answered.key
+            self._score(target, split, {"predictions": answered.key}, labels, seed)
         self._answers(target, labels, Answering(None, tuned.key, start.num_layers, predictions), seed)
 
-    def _retrieved_targets(self, found: list[Task], start: _Start, labels: dict[str, Any], seed: int) -> None:
+    def _answered(self, target: Task, split: str, tuned: Node, labels: dict[str, Any], *, writes_text: bool) -> Node:
+        """The predictions; of a text-to-text model the text it writes and what it says, a node on each side of the seam."""
+        spec = {**self._evaluation(target, split), "rows": self.study.limits.evaluation_rows}
+        if not writes_text:
+            return self._add("predict", spec, {"model": tuned.key}, labels)
+        written, parsed = text_specs(self.study, target, spec)
+        raw = self._add("generate", written, {"model": tuned.key}, labels)
+        return self._add("parse", parsed, {"raw": raw.key}, labels)
+
+    def _retrieved_targets(self, found: list[Task], start: Start, labels: dict[str, Any], seed: int) -> None:
         every = {"layers": list(range(start.num_layers + 1)), "poolings": list(self.study.retrieval.poolings)}
         calibration = self._calibration(every, start, labels)
         for target in found:
@@ -216,7 +174,7 @@ class _Planner:
                 node = self._add("measure", spec, parents, labels)
                 yield Measured(name, target.name, of.split, node.key)
 
-    def _calibration(self, every: dict[str, Any], start: _Start, labels: dict[str, Any]) -> Node:
+    def _calibration(self, every: dict[str, Any], start: Start, labels: dict[str, Any]) -> Node:
         """The layer and the thresholds, from all BUCC dev pairs in the data folder: whatever targets, languages and splits a
         study reports, so that the same model gets the same layer."""
         bucc, sweeps = load("bucc2018"), {}
@@ -236,36 +194,39 @@ class _Planner:
         roles = {role: node.key for role, node in sweeps.items()}
         return self._add("calibrate", spec, roles, {**labels, "task": "retrieval layer"})
 
-    def _train(self, task: Task, role: str, start: _Start, labels: dict[str, Any]) -> Node:
+    def _train(self, task: Task, role: str, start: Start, labels: dict[str, Any]) -> Node:
         """Training of ``task`` from ``start`` (a base model or a parent node), on the rows of the task it trains on."""
         source = self.study.source_of(labels["arm"], role)
-        learned = self._learned(task, role, source)
+        learned = self._learned(task, role, source, start)
         spec = {**start.spec, **learned, "source": source, **self._trained(labels["seed"])}
         spec |= kept_spec(self.study, learned["training"]) if role == "intermediate" else {}
         if spec["training"]["selection"] == "dev":
-            spec["dev"] = {"task": task.name, **self.files.dev(task, source)}
+            spec["dev"] = self._dev(task, source, start)
         return self._add("train", spec, start.parents, {**labels, "task": task.name, "role": role})
 
-    def _mix(self, choice: Arm, start: _Start, labels: dict[str, Any]) -> Node:
+    def _mix(self, choice: Arm, start: Start, labels: dict[str, Any]) -> Node:
         """Training of several tasks that take turns, or of masked LM alone."""
         text = {MASKED_LM: self._text(choice.masked_lm, labels["arm"])} if choice.masked_lm else {}
-        if choice.tasks:
+        whole: Training
+        if start.writes_text:
+            whole, mixture = text_training(self.study, None, "intermediate"), choice.mixture
+        elif choice.tasks:
             whole, mixture = self.study.training_of("mixture", "intermediate", Training()), choice.mixture
         else:
             whole, mixture = Training.model_validate(text[MASKED_LM]["training"]), Mixture(cap=None)
         source = self.study.source_of(labels["arm"], "intermediate")
-        parts = {name: self._learned(load(name), "intermediate", source) for name in choice.tasks}
+        parts = {name: self._learned(load(name), "intermediate", source, start) for name in choice.tasks}
         if not choice.mixture.repeat:
             check_repeats(parts, str(labels["arm"]))
         if whole.selection == "dev":
             for name, part in parts.items():
-                part["dev"] = {"task": name, **self.files.dev(load(name), source)}
+                part["dev"] = self._dev(load(name), source, start)
         parts = {name: {**parts, **text}[name] for name in choice.learned}
         spec = {
             **start.spec,
             "parts": parts,
             "mixture": mixture.model_dump(mode="json", exclude={"repeat"}),
-            "training": whole.model_dump(mode="json"),
+            "training": whole.in_keys(),
             "source": source,
             **self._trained(labels["seed"]),
             **kept_spec(self.study, whole.model_dump()),
@@ -273,15 +234,19 @@ class _Planner:
         shown = {**labels, "task": "+".join(parts), "role": "intermediate"}
         return self._add("mix", spec, start.parents, shown)
 
-    def _learned(self, task: Task, role: str, source: str) -> dict[str, Any]:
+    def _dev(self, task: Task, source: str, start: Start) -> dict[str, Any]:
+        """The rows that choose a checkpoint, and how they are answered."""
+        how = {"decoding": decoding_of(self.study, task)} if start.writes_text else {}
+        return {"task": task.name, **self.files.dev(task, source), **how}
+
+    def _learned(self, task: Task, role: str, source: str, start: Start) -> dict[str, Any]:
         """The rows of one task that is learned, in one language, and how."""
         rows_of = load(str(task.trains_on))
         return {
             "task": rows_of.name,
             **self.files.needed(rows_of.name, "train", source),
             "rows": self.study.train_rows_of(task.name, role),
-            "training": self.study.training_of(task.name, role, task.training).model_dump(mode="json"),
-            "encoding": self.study.encoding_of(task.name, role, task.encoding).model_dump(mode="json"),
+            **learning_spec(self.study, task, role, writes_text=start.writes_text),
             "overlap": self.files.overlaps(rows_of.name, source) if self.study.data.drop_overlap else [],
         }
 
@@ -299,7 +264,7 @@ class _Planner:
         }
 
     def _trained(self, seed: int) -> dict[str, Any]:
-        return {"precision": self.precision, "seed": seed, "tokenizers": _tokenizers()}
+        return {"precision": self.precision, "seed": seed, "tokenizers": tokenizers_version()}
 
     def _score(self, target: Task, split: str, parents: dict[str, str], labels: dict[str, Any], seed: int) -> None:
         cut = self.study.limits.evaluation_rows if target.trains_on is not None else None
@@ -322,7 +287,7 @@ class _Planner:
             },
             "encoding": encoding.model_dump(mode="json"),
             "precision": self.precision,
-            "tokenizers": _tokenizers(),
+            "tokenizers": tokenizers_version(),
         }
 
     def _add(self, kind: str, spec: dict[str, Any], parents: dict[str, str], labels: dict[str, Any]) -> Node:
@@ -334,11 +299,3 @@ class _Planner:
             spec = {**spec, "task_files": outside}
         node = Node(kind, spec, dict(parents), labels)
         return self.nodes.setdefault(node.key, node)
-
-
-@cache
-def _tokenizers() -> str:
-    """Major and minor version of the tokenizers library: another one may cut words differently."""
-    from importlib.metadata import version  # slow to import
-
-    return ".".join(version("tokenizers").split(".")[:2])

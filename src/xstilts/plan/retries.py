@@ -124,7 +124,10 @@ def _begun_anew(plan: Plan, cells: list[Cell]) -> Plan:
     Scores of the collapsed attempt stay beside the new ones; a measurement of it is replaced.
     """
     retry, nodes = cells[0].retry + 1, plan.graph.by_key
-    failed = nodes[nodes[nodes[cells[0].key].parents["predictions"]].parents["model"]]
+    predictions = nodes[nodes[cells[0].key].parents["predictions"]]
+    if "raw" in predictions.parents:  # parsed from what a text-to-text model wrote
+        predictions = nodes[predictions.parents["raw"]]
+    failed = nodes[predictions.parents["model"]]
     spec = {**failed.spec, "seed": retry_seed(cells[0].seed, retry), "retry_of": failed.key}
     again = Node(failed.kind, spec, failed.parents, {**failed.labels, "retry": retry})
     found = {**nodes, again.key: again}

@@ -129,8 +129,9 @@ def _retrieved(payload: Mapping[str, Any], target: str) -> bool:
 def _checkpoint_selection(nodes: Mapping[str, Node], key: str) -> str | None:
     """``dev`` or ``last``: how the fine-tuned checkpoint was chosen; ``None`` where nothing is fine-tuned."""
     predict = nodes[nodes[key].parents["predictions"]]
+    predict = nodes.get(predict.parents.get("raw", ""), predict)
     tuned = nodes.get(predict.parents.get("model", ""))
-    if predict.kind != "predict" or tuned is None:
+    if predict.kind not in ("predict", "generate") or tuned is None:
         return None
     return str(tuned.spec["training"]["selection"])
 

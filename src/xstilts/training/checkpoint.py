@@ -10,7 +10,7 @@ checkpoint. Otherwise it goes on all the same, and the record says ``same_condit
 
     step-00000120/            appears whole by one rename, everything in it flushed before; the last two are kept
         weights.safetensors   trained parameters, and buffers
-        optimizer.safetensors PARAMETER/exp_avg, PARAMETER/exp_avg_sq, PARAMETER/step
+        optimizer.safetensors PARAMETER/exp_avg, PARAMETER/exp_avg_sq, PARAMETER/step (of Adafactor: row_var, col_var)
         best.safetensors      the weights of the best dev score, if there is one
         training.jsonl        the log so far
         checkpoint.json       numbers, conditions, sha-256 of every file and of this record itself

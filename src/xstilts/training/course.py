@@ -10,19 +10,24 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xstilts.batching import Batch, epoch_order, gather, micro_batches, ranges
+from xstilts.batching.texts import TextBatch
 from xstilts.errors import TrainingError
-from xstilts.hyperparameters import Training
+from xstilts.hyperparameters import TextTraining, Training
 from xstilts.models.model import Model
+from xstilts.models.text_model import TextModel
 from xstilts.task_types import Features, TaskType
 from xstilts.task_types.base import IntArray
 from xstilts.training.loss import num_items, summed_loss, targets_of
+
+Trainable: TypeAlias = Model | TextModel
+"""What can learn: an encoder with a head, or a text-to-text model. A course is for one of them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class MicroBatch:
         task: of a mixture, whose examples these are.
     """
 
-    batch: Batch
+    batch: Batch | TextBatch
     targets: Tensor
     rows: IntArray
     task: str = ""
@@ -81,7 +86,7 @@ class Course(Protocol):
     def step(self, number: int, micro_batch_tokens: int, device: torch.device) -> Step:
         """Step ``number`` (from 0), cut into micro-batches of at most so many sub-words on ``device``."""
 
-    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
+    def loss(self, model: Trainable, micro_batch: MicroBatch) -> Tensor:
         """The loss of what the model says, summed over the micro-batch's items: a float32 scalar."""
 
     def evaluates_after(self, done: int) -> bool:
@@ -169,8 +174,9 @@ class TaskCourse:
             batch, targets_of(self.task_type, self.features, sequences, device), self.features.example[sequences]
         )
 
-    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
+    def loss(self, model: Trainable, micro_batch: MicroBatch) -> Tensor:
         """The loss of the task's shape."""
+        assert not isinstance(model, TextModel) and isinstance(micro_batch.batch, Batch)
         logits = model.logits(micro_batch.batch)
         return summed_loss(self.task_type, micro_batch.batch, logits, micro_batch.targets)
 
@@ -185,6 +191,11 @@ def total_steps(settings: Training, per_epoch: int) -> int:
 
 
 def evaluates_after(done: int, total: int, per_epoch: int, settings: Training) -> bool:
-    """Whether dev is looked at after ``done`` steps: ``evaluations_per_epoch`` times evenly an epoch, and at the end."""
+    """Whether dev is looked at after ``done`` steps: ``evaluations_per_epoch`` times evenly an epoch, and at the end.
+
+    A text-to-text model's settings say every how many steps instead.
+    """
+    if isinstance(settings, TextTraining):
+        return done == total or done % settings.evaluate_every == 0
     times = settings.evaluations_per_epoch
     return done == total or done * times // per_epoch > (done - 1) * times // per_epoch

@@ -24,6 +24,7 @@ from xstilts.graph.disk import as_text, aside, guarded, read_json, settle, sync_
 from xstilts.graph.node import Node
 from xstilts.models.export import export
 from xstilts.models.model import Model
+from xstilts.models.text_model import TextModel
 from xstilts.models.trained_rows import whole_rows
 from xstilts.training.checkpoint import Checkpoints, is_whole
 
@@ -94,12 +95,13 @@ class Kept:
         except (OSError, StoreError, AttributeError, KeyError, TypeError):
             return False
 
-    def write(self, model: Model, step: int) -> None:
+    def write(self, model: Model | TextModel, step: int) -> None:
         """Keep the encoder as it is after ``step``; one that an earlier attempt left there is replaced.
 
         Raises:
             StoreError: the disk refuses, or the folder is another process's by now.
         """
+        assert not isinstance(model, TextModel), "refused when a study is planned"
         home = self.folder / str(step)
         fresh = aside(home)
         with guarded(home):

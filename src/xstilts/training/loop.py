@@ -22,14 +22,13 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from xstilts.errors import TrainingError
-from xstilts.models.model import Model
 from xstilts.models.sharding import whole
 from xstilts.task_types.base import IntArray
 from xstilts.training.checkpoint import Checkpoints, conditions, tensors_of
-from xstilts.training.course import Course
+from xstilts.training.course import Course, Trainable
 from xstilts.training.kept import Kept
 from xstilts.training.memory import gradients, update
-from xstilts.training.optimizer import adamw, learning_rate
+from xstilts.training.optimizer import learning_rate, optimizer_of
 from xstilts.training.ranks import Ranks
 from xstilts.training.state import Evaluation, Halving, Resumption, TrainingState
 
@@ -67,7 +66,7 @@ class TrainingSummary:
 
 
 def train(
-    model: Model,
+    model: Trainable,
     course: Course,
     *,
     micro_batch_tokens: int,
@@ -101,7 +100,7 @@ def train(
     settings = course.settings
     if settings.selection == "dev" and dev is None:
         raise TrainingError("selection is 'dev' but there are no dev rows", hint="selection: last needs none")
-    state = TrainingState(adamw(model, settings), micro_batch_tokens=micro_batch_tokens)
+    state = TrainingState(optimizer_of(model, settings), micro_batch_tokens=micro_batch_tokens)
     circumstances = conditions(model.device, micro_batch_tokens, Ranks.here().count)
     log.write_bytes(b"")
     resumption = None if checkpoints is None else checkpoints.resume(model, state, log, circumstances)
@@ -184,7 +183,7 @@ def _short_of_memory(state: TrainingState) -> dict[str, Any]:
     return {"out of memory": f"at step {last.step}, {last.micro_batch_tokens} sub-words a micro-batch since"}
 
 
-def _update(model: Model, course: Course, state: TrainingState) -> dict[str, Any]:
+def _update(model: Trainable, course: Course, state: TrainingState) -> dict[str, Any]:
     """One optimizer step; returns its line of the log."""
     start, settings = time.monotonic(), course.settings
     rate = learning_rate(state.step, course.total, settings)
@@ -232,7 +231,7 @@ def _check_finite(step: int, rate: float, losses: list[float], gradient_norm: fl
     )
 
 
-def _evaluate(model: Model, dev: Callable[[], float], state: TrainingState) -> dict[str, Any]:
+def _evaluate(model: Trainable, dev: Callable[[], float], state: TrainingState) -> dict[str, Any]:
     """Ask for the dev score and keep the weights if it is the best so far; returns the log's line."""
     start = time.monotonic()
     model.eval()
@@ -260,7 +259,7 @@ def _copy(weights: dict[str, Tensor], into: dict[str, Tensor] | None) -> dict[st
     return into
 
 
-def _select(model: Model, state: TrainingState) -> None:
+def _select(model: Trainable, state: TrainingState) -> None:
     """Put the selected weights into the model."""
     if state.best is not None and state.best_weights is not None and state.best.step != state.step:
         with torch.no_grad():

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from xstilts.batching import gather, micro_batches, ranges
-from xstilts.batching.masking import Masking, masked
+from xstilts.batching import Batch, gather, micro_batches, ranges
+from xstilts.batching.masking import Masking, masked, special_ids
 from xstilts.errors import DataError
 from xstilts.hyperparameters import MaskedLM, Training
-from xstilts.models.model import Model
+from xstilts.models.text_model import TextModel
 from xstilts.task_types import Features, Tokenizer
 from xstilts.task_types.base import FeatureBuilder, IntArray
 from xstilts.task_types.classification import truncated
-from xstilts.training.course import MicroBatch, Step, evaluates_after
+from xstilts.training.course import MicroBatch, Step, Trainable, evaluates_after
 
 Translations = Sequence[tuple[str, str]]
 
@@ -98,7 +98,7 @@ class MaskedLMCourse:
     def step(self, number: int, micro_batch_tokens: int, device: torch.device) -> Step:
         """Step ``number``: its sequences, hidden in part before they are cut into micro-batches."""
         draws = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, number), spawn_key=(2,))))
-        sequences = self._draw(draws)
+        sequences = draw_lines(self.corpora, self.settings.batch_size, draws)
         hidden = masked(self.features, sequences, self.masking, draws)
         parts = micro_batches(hidden.lengths, hidden.example, micro_batch_tokens)
         return Step(
@@ -109,27 +109,29 @@ class MaskedLMCourse:
             tokens=int(hidden.lengths.sum()),
         )
 
-    def _draw(self, draws: np.random.Generator) -> IntArray:
-        shares = [corpus.share for corpus in self.corpora]
-        chosen = draws.choice(len(shares), self.settings.batch_size, p=shares)
-        firsts = np.array([corpus.first for corpus in self.corpora])[chosen]
-        sizes = np.array([corpus.size for corpus in self.corpora])[chosen]
-        lines: IntArray = firsts + (draws.random(len(chosen)) * sizes).astype(np.int64)
-        return lines
-
     @staticmethod
     def _micro_batch(hidden: Features, part: IntArray, lines: IntArray, device: torch.device) -> MicroBatch:
         assert hidden.targets is not None
         reads = ranges(hidden.read_offsets[part], np.diff(hidden.read_offsets)[part])
         return MicroBatch(gather(hidden, part, device), torch.from_numpy(hidden.targets[reads]).to(device), lines[part])
 
-    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
+    def loss(self, model: Trainable, micro_batch: MicroBatch) -> Tensor:
         """Cross-entropy of the hidden sub-words, summed."""
+        assert not isinstance(model, TextModel) and isinstance(micro_batch.batch, Batch)
         return cross_entropy(model.logits(micro_batch.batch), micro_batch.targets, reduction="sum")
 
     def evaluates_after(self, done: int) -> bool:
         """As for a task; pre-training keeps the last step, so nothing asks."""
         return evaluates_after(done, self.total, self.per_epoch, self.settings)
+
+
+def draw_lines(corpora: Sequence[Corpus], count: int, draws: np.random.Generator) -> IntArray:
+    """So many lines, with replacement: a corpus by its share, then one of its lines."""
+    chosen = draws.choice(len(corpora), count, p=[corpus.share for corpus in corpora])
+    firsts = np.array([corpus.first for corpus in corpora])[chosen]
+    sizes = np.array([corpus.size for corpus in corpora])[chosen]
+    lines: IntArray = firsts + (draws.random(count) * sizes).astype(np.int64)
+    return lines
 
 
 def shares(sizes: Sequence[int], alpha: float) -> list[float]:
@@ -172,7 +174,7 @@ def encode_corpora(
         DataError: a language is left without lines.
     """
     builder, places = FeatureBuilder(), []
-    special = frozenset(Masking.of(tokenizer, settings.mask).special_ids)
+    special = frozenset(special_ids(tokenizer))
     corpora: list[list[str | tuple[str, str]]] = [list(found) for found in texts.text.values()]
     corpora += [[pair if i % 2 else pair[::-1] for i, pair in enumerate(pairs)] for pairs in texts.bitext.values()]
     for found in corpora:

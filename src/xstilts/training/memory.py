@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from xstilts.errors import DeviceMemoryError
-from xstilts.models.model import Model
 from xstilts.task_types.base import IntArray
-from xstilts.training.course import Course, Step
+from xstilts.training.course import Course, Step, Trainable
 from xstilts.training.ranks import Ranks
 from xstilts.training.state import Halving, TrainingState
 
@@ -43,7 +42,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(saying in str(error) for saying in _SAYINGS)
 
 
-def gradients(model: Model, course: Course, state: TrainingState, seed: int, ranks: Ranks) -> Gradients:
+def gradients(model: Trainable, course: Course, state: TrainingState, seed: int, ranks: Ranks) -> Gradients:
     """The gradients of step ``state.step``, in micro-batches that fit; a halving is noted in ``state``.
 
     Raises:
@@ -64,7 +63,7 @@ def gradients(model: Model, course: Course, state: TrainingState, seed: int, ran
         give_back(model)
 
 
-def _accumulate(model: Model, course: Course, found: Gradients, ranks: Ranks) -> None:
+def _accumulate(model: Trainable, course: Course, found: Gradients, ranks: Ranks) -> None:
     own: list[Tensor] = []
     for taken in ranks.rounds(found.step.micro_batches):
         found.rows += [each.rows for each in taken]

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from xstilts.hyperparameters import Mixture, Training
 from xstilts.models.heads import HeadSet
-from xstilts.models.model import Model
 from xstilts.task_types.base import IntArray
-from xstilts.training.course import Course, MicroBatch, Step, evaluates_after
+from xstilts.training.course import Course, MicroBatch, Step, Trainable, evaluates_after
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class MixtureCourse:
         per_epoch: steps of one epoch (see ``steps_of_an_epoch``).
         settings: hyper-parameters of the training; a task's own batch size is its course's.
         seed: of the draws and of dropout.
-        heads: of the model that is trained: the one that is needed is put in use.
+        heads: of the model that is trained: the one that is needed is put in use; ``None`` where every task is text.
     """
 
     courses: Mapping[str, Course]
@@ -40,7 +39,7 @@ class MixtureCourse:
     per_epoch: int
     settings: Training
     seed: int
-    heads: HeadSet
+    heads: HeadSet | None
 
     @cached_property
     def names(self) -> list[str]:
@@ -69,9 +68,10 @@ class MixtureCourse:
         step = self.courses[name].step(int(self.own_steps[number]), micro_batch_tokens, device)
         return replace(step, micro_batches=(replace(batch, task=name) for batch in step.micro_batches))
 
-    def loss(self, model: Model, micro_batch: MicroBatch) -> Tensor:
+    def loss(self, model: Trainable, micro_batch: MicroBatch) -> Tensor:
         """That of the task."""
-        self.heads.use(micro_batch.task)
+        if self.heads is not None:
+            self.heads.use(micro_batch.task)
         return self.courses[micro_batch.task].loss(model, micro_batch)
 
     def evaluates_after(self, done: int) -> bool:

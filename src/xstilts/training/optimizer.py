@@ -1,4 +1,4 @@
-"""AdamW and the learning rate's course."""
+"""The optimizers and the learning rate's course."""
 
 from __future__ import annotations
 
@@ -7,9 +7,21 @@ import math
 import torch
 from torch import nn
 
-from xstilts.hyperparameters import Training
+from xstilts.hyperparameters import TextTraining, Training
 
 _FUSED_DEVICES = {"cpu", "cuda"}  # where torch has one kernel for the whole update; it equals the plain loop to 5e-7
+
+
+def optimizer_of(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """AdamW, or torch's Adafactor where the training of a text-to-text model says so.
+
+    Adafactor keeps one number for each row and column of a matrix in place of two for each weight, and its steps are
+    relative to the size of the weights (Shazeer and Stern 2018): 1e-3 is mT5's constant rate for it.
+    """
+    if isinstance(settings, TextTraining) and settings.optimizer == "adafactor":
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        return torch.optim.Adafactor(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return adamw(model, settings)
 
 
 def adamw(model: nn.Module, settings: Training) -> torch.optim.AdamW:
@@ -40,7 +52,7 @@ def warmup_steps(warmup: float, total_steps: int) -> int:
 
 
 def learning_rate(step: int, total_steps: int, settings: Training) -> float:
-    """The learning rate of update ``step`` (counted from 0): linear warm-up from 0, then linear decay towards 0.
+    """The learning rate of update ``step`` (counted from 0): linear warm-up from 0, then linear decay towards 0, or constant.
 
     The course of transformers' ``get_linear_schedule_with_warmup``, which the published recipes use: with warm-up the
     first update has rate 0, and the rate would reach 0 again one update after the last. A pure function of the step,
@@ -49,4 +61,6 @@ def learning_rate(step: int, total_steps: int, settings: Training) -> float:
     warmup = warmup_steps(settings.warmup, total_steps)
     if step < warmup:
         return settings.learning_rate * step / warmup
+    if isinstance(settings, TextTraining) and settings.schedule == "constant":
+        return settings.learning_rate
     return settings.learning_rate * max(0, total_steps - step) / max(1, total_steps - warmup)

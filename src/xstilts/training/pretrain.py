@@ -70,7 +70,7 @@ def pretrain(
         dev=None,
         progress=progress,
         log=out / "training.jsonl",
-        checkpoints=checkpoints and _with_vocabulary(checkpoints, start),
+        checkpoints=checkpoints and with_vocabulary(checkpoints, start),
     )
     export(model, out / "model", "masked_lm", "masked_lm")
     return {
@@ -83,6 +83,6 @@ def pretrain(
     }
 
 
-def _with_vocabulary(checkpoints: Checkpoints, start: Path) -> Checkpoints:
+def with_vocabulary(checkpoints: Checkpoints, start: Path) -> Checkpoints:
     """The vocabulary is made anew at every attempt; under another one of the same size old weights would fit and be noise."""
     return replace(checkpoints, of=f"{checkpoints.of}, vocabulary {digest_file(start / 'tokenizer.json')}")
