@@ -16,9 +16,12 @@ from xstilts.graph.disk import digest_file
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.store import Store
 from xstilts.graph.worker import Progress
+from xstilts.memory.check import check_room
+from xstilts.memory.plan import memory_plan
 from xstilts.model_source import find_model
 from xstilts.models.text_model import TextModel
 from xstilts.plan import Plan, make_plan
+from xstilts.report.memory import memory_grids
 from xstilts.report.results import result_rows
 from xstilts.scoring import read_rows
 from xstilts.study import parse_study
@@ -116,6 +119,17 @@ def test_published_settings_are_the_defaults() -> None:
 def test_what_cannot_be_is_refused_while_planning(raw: dict[str, Any], told: str) -> None:
     with pytest.raises(StudyError, match=told):
         planned(study(**raw))
+
+
+def test_memory_that_is_not_planned_is_said_and_not_checked() -> None:
+    plan = planned(study())
+    told = memory_plan(plan, ["cpu"], 512)
+    assert told["not_planned"] == sum(node.kind in ("train", "mix", "generate") for node in plan.graph) > 0
+    note = f"{told['not_planned']} nodes that train or ask a text-to-text model are not planned"
+    assert note in " ".join(next(iter(memory_grids(told))).notes)
+    for node in plan.graph:
+        if node.kind in ("train", "mix", "generate"):
+            check_room(node, {}, Resources(plan.files, plan.models))
 
 
 def test_an_encoder_cannot_write(tmp_path: Path) -> None:

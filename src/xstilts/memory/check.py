@@ -14,7 +14,7 @@ from xstilts.memory.advice import cheapest
 from xstilts.memory.dimensions import dimensions, stored_as_float32
 from xstilts.memory.estimate import How
 from xstilts.memory.need import WIDENED, Need, gib
-from xstilts.memory.nodes import HOLDING, TRAININGS, Model, how_of, made, needs
+from xstilts.memory.nodes import TRAININGS, Model, how_of, is_planned, made, needs
 from xstilts.memory.room import free_memory, free_on_card, own_memory
 from xstilts.model_source import STREAMED_FAMILIES
 
@@ -69,7 +69,7 @@ def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) ->
     Raises:
         MemoryNeedError: it needs more than there is; the message names the largest part and the cheapest change.
     """
-    if node.kind not in HOLDING or not resources.memory_check:
+    if not is_planned(node) or not resources.memory_check:
         return
     try:
         model = _largest(node, parents, resources)

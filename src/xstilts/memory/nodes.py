@@ -24,6 +24,18 @@ HOLDING = TRAININGS | {"predict", "retrieve", "measure"}
 """Kinds that hold a model; the others read or write one bit by bit, or have none."""
 
 
+def writes_text(node: Node) -> bool:
+    """Whether a node trains or asks a text-to-text model as such: what that holds is not planned yet."""
+    settings = node.spec.get("settings", {})
+    learned = "batch_tokens" in (node.spec.get("training") or {})
+    return node.kind == "generate" or learned or settings.get("objective") == "span_corruption"
+
+
+def is_planned(node: Node) -> bool:
+    """Whether it is known what a node holds: it has a model, an encoder."""
+    return node.kind in HOLDING and not writes_text(node)
+
+
 @dataclass(frozen=True)
 class Model:
     """What is known of a model before it is loaded.

@@ -13,7 +13,7 @@ from xstilts.memory.check import model_in
 from xstilts.memory.dimensions import dimensions
 from xstilts.memory.estimate import LORA_RANK, How
 from xstilts.memory.need import GIB, Need
-from xstilts.memory.nodes import HOLDING, TRAININGS, Model, how_of, made, needs
+from xstilts.memory.nodes import TRAININGS, Model, how_of, is_planned, made, needs, writes_text
 from xstilts.memory.room import free_memory, free_on_card
 from xstilts.plan import Plan
 
@@ -70,7 +70,8 @@ def memory_plan(planned: Plan, devices: Sequence[str], tokens: int, room_gib: fl
     nodes = [_row(each, device, rooms[device], count) for (device, _), (_, count, each) in rows.items()]
     ways = [way for (device, learns, _), (_, each) in fullest.items() for way in _ways(each, device, learns=learns)]
     there = {device: None if room is None else round(room / GIB, 1) for device, room in rooms.items()}
-    return {"micro_batch_tokens": tokens, "free_gib": there, "nodes": nodes, "ways": ways}
+    unknown = sum(map(writes_text, planned.graph))
+    return {"micro_batch_tokens": tokens, "free_gib": there, "nodes": nodes, "ways": ways, "not_planned": unknown}
 
 
 def _room(device: str, given: float | None) -> int | None:
@@ -100,7 +101,7 @@ def _needing(planned: Plan, how: How) -> Iterator[_Needing]:
     sizes = {sha256: Path(path) for sha256, path in planned.files.items()}
     models: dict[str, Model] = {}
     for node in planned.graph:
-        if node.kind not in HOLDING:
+        if not is_planned(node):
             continue
         model = _model_of(planned, node, models)
 
