@@ -239,6 +239,7 @@ def _sweeps(
 
 def _load(folder: Path, precision: Precision, resources: Resources, *, head: bool) -> Model | StreamedModel:
     from xstilts.models.streamed_model import load_model
+    from xstilts.models.text_model import TextModel
 
     key = f"{folder} {precision} {resources.device} {head}"
     if key not in _loaded:

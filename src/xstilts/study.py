@@ -22,13 +22,12 @@ from xstilts.hyperparameters import (
     MaskedLM,
     Mixture,
     Pretraining,
-    TextToText,
     Training,
-    overridden,
 )
 from xstilts.measurements import Measurement, Offline, Scenarios, Server, SingleStream
 from xstilts.model_choice import ModelChoice
 from xstilts.statistics.corrections import Correction, Declared, Family
+from xstilts.text_hyperparameters import TextToText, overridden
 
 Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]

@@ -16,7 +16,7 @@ from xstilts import tasks
 from xstilts.batching.texts import encode_texts
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
-from xstilts.hyperparameters import Mixture, Pretraining, TextEncoding, TextTraining
+from xstilts.hyperparameters import Mixture, Pretraining
 from xstilts.inference.generate import write_answers
 from xstilts.learning import Counts, checkpoints_in, read_texts, refuse_missing_gold, write_counts
 from xstilts.models.text_model import TextModel
@@ -28,6 +28,7 @@ from xstilts.starting import start_folder
 from xstilts.task_types.cast import Cast
 from xstilts.task_types.casts import cast_of_json
 from xstilts.tasks.task import Task
+from xstilts.text_hyperparameters import TextEncoding, TextTraining
 from xstilts.training import Course, MixtureCourse, TrainingSummary
 from xstilts.training import train as run_training
 from xstilts.training.mixture import task_shares

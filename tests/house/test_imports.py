@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "xstilts"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("languages", "hyperparameters", "device", "shapes"),
-    ("task_types", "graph", "metrics", "statistics", "measurements", "model_choice"),
+    ("text_hyperparameters", "task_types", "graph", "metrics", "statistics", "measurements", "model_choice"),
     ("data", "study"),
     ("tasks",),
     ("calibration", "chance", "kept_features", "model_source", "naming", "pocket"),

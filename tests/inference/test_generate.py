@@ -13,12 +13,12 @@ from transformers import AutoModelForSeq2SeqLM
 from tiny_text_models import FAMILIES, text_folder
 from xstilts.batching.texts import encode_texts, gather_texts, padded_batches
 from xstilts.errors import ModelError
-from xstilts.hyperparameters import TextEncoding
 from xstilts.inference.generate import Allowed, generate, write_answers
 from xstilts.models.text_model import TextModel
 from xstilts.task_types import PairExample
 from xstilts.task_types.cast import Rendered
 from xstilts.tasks import load
+from xstilts.text_hyperparameters import TextEncoding
 
 ENCODING = TextEncoding(max_input_length=64, max_target_length=12)
 

@@ -15,9 +15,9 @@ from transformers import AutoModelForSeq2SeqLM
 from tiny_text_models import FAMILIES, text_folder
 from xstilts.batching.texts import encode_texts, gather_texts
 from xstilts.errors import ModelError
-from xstilts.hyperparameters import TextEncoding
 from xstilts.models.text_model import TextModel
 from xstilts.task_types.cast import Rendered
+from xstilts.text_hyperparameters import TextEncoding
 
 SAID = [Rendered("the cat sat", "1"), Rendered("a dog", "the mat is 12"), Rendered("premise: a b c d e f", "x y")]
 

@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from tiny_text_models import TEXTS, text_folder
 from xstilts.batching.texts import Rows, TextFeatures, encode_texts
 from xstilts.errors import TrainingError
-from xstilts.hyperparameters import Mixture, TextEncoding, TextTraining
+from xstilts.hyperparameters import Mixture
 from xstilts.models.text_model import TextModel
 from xstilts.task_types.cast import Rendered
+from xstilts.text_hyperparameters import TextEncoding, TextTraining
 from xstilts.training.mixture import MixtureCourse, task_shares
 from xstilts.training.optimizer import learning_rate, optimizer_of
 from xstilts.training.texts import TextCourse

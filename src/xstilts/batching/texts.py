@@ -14,11 +14,11 @@ from torch import Tensor
 
 from xstilts.batching.batch import ranges
 from xstilts.errors import TrainingError
-from xstilts.hyperparameters import TextEncoding
 from xstilts.task_types import Tokenizer
 from xstilts.task_types.base import IntArray
 from xstilts.task_types.cast import Rendered
 from xstilts.task_types.classification import truncated
+from xstilts.text_hyperparameters import TextEncoding
 
 NO_TARGET = -100
 """What fills a padded target: nothing is learned there."""

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from xstilts.batching.texts import TextBatch, TextFeatures, encode_texts, gather_texts, padded_batches
 from xstilts.errors import ModelError
-from xstilts.hyperparameters import TextEncoding
 from xstilts.models.text_model import Decoding, TextModel
 from xstilts.task_types import Tokenizer
 from xstilts.task_types.cast import Cast
+from xstilts.text_hyperparameters import TextEncoding
 
 Progress = Callable[..., None]
 """``progress(done, total, unit)``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xstilts.errors import StudyError
-from xstilts.hyperparameters import MASKED_LM, TextEncoding, TextTraining
+from xstilts.hyperparameters import MASKED_LM
 from xstilts.model_choice import ModelChoice
 from xstilts.model_source import TEXT_TO_TEXT
 from xstilts.plan.checkpoints import FIELD, checkpoints_of
@@ -13,6 +13,7 @@ from xstilts.study import Study
 from xstilts.task_types.cast import Cast
 from xstilts.task_types.casts import cast_as_json
 from xstilts.tasks.task import Task
+from xstilts.text_hyperparameters import TextEncoding, TextTraining
 
 BATCH_TOKENS = {"xnli": 2**20, "panx": 2**16}
 """Sub-words of input in a step where mT5's is not 2^17 (FACTS 6.4)."""

@@ -19,11 +19,12 @@ from torch import Tensor
 from xstilts.batching import Batch, epoch_order, gather, micro_batches, ranges
 from xstilts.batching.texts import TextBatch
 from xstilts.errors import TrainingError
-from xstilts.hyperparameters import TextTraining, Training
+from xstilts.hyperparameters import Training
 from xstilts.models.model import Model
 from xstilts.models.text_model import TextModel
 from xstilts.task_types import Features, TaskType
 from xstilts.task_types.base import IntArray
+from xstilts.text_hyperparameters import TextTraining
 from xstilts.training.loss import num_items, summed_loss, targets_of
 
 Trainable: TypeAlias = Model | TextModel

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import nn
 
-from xstilts.hyperparameters import TextTraining, Training
+from xstilts.hyperparameters import Training
+from xstilts.text_hyperparameters import TextTraining
 
 _FUSED_DEVICES = {"cpu", "cuda"}  # where torch has one kernel for the whole update; it equals the plain loop to 5e-7
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from xstilts.batching import epoch_order
 from xstilts.batching.texts import TextBatch, TextFeatures, gather_texts, padded_batches
 from xstilts.errors import TrainingError
-from xstilts.hyperparameters import TextTraining
 from xstilts.models.text_model import TextModel
 from xstilts.task_types.base import IntArray
+from xstilts.text_hyperparameters import TextTraining
 from xstilts.training.course import MicroBatch, Step, Trainable, evaluates_after
 
 
