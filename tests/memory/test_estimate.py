@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from xstilts.memory.dimensions import Dimensions, dimensions
-from xstilts.memory.estimate import FLOAT, How, Work, inference, lora_parameters, training
-from xstilts.memory.need import GIB, Need
+from xstilts.memory.estimate import CUT, FLOAT, HOLES, How, Work, in_heap, inference, lora_parameters, training
+from xstilts.memory.need import GAPS, GIB, WIDENED, Need
 from xstilts.shapes import parameters, shape_config
 
 XXL = dimensions(shape_config("xlm-r-xxl"))
@@ -130,9 +130,37 @@ def test_a_family_without_arithmetic_is_counted_by_headers(tmp_path) -> None:  #
 
 
 def test_the_matrix_becomes_the_process_s_own_at_the_end_and_counts_once() -> None:
-    found = training(BASE, replace(STEP, trained_rows=10_000), How())
-    assert found.fullest == "hand over"
-    assert found.bytes - sum(found.moments["backward"].values()) == found.mapped == FLOAT * BASE.embedding
-    assert found.resident == found.bytes
+    work = replace(STEP, step_tokens=4096, trained_rows=10_000)
+    found = training(BASE, work, How(tokens=1024))
+    end = found.moments["hand over"]
+    assert end[WIDENED] == found.mapped == FLOAT * BASE.embedding
+    assert found.resident == max(sum(end.values()), sum(found.moments["backward"].values()) + found.mapped)
+    assert "hand over" not in training(BASE, replace(work, decays=False), How(tokens=1024)).moments
     answers = inference(BASE, Work(longest=128), How())
     assert answers.resident == answers.bytes + answers.mapped
+
+
+def test_small_tensors_leave_gaps_and_large_ones_do_not() -> None:
+    one, parted = (training(BASE, replace(STEP, step_tokens=n * 1024), How(tokens=1024)) for n in (1, 2))
+    assert in_heap(BASE, STEP, How(), 1024) == 1
+    left = one.moments["backward"]["activations"]
+    assert one.moments["backward"][GAPS] == int((HOLES + CUT) * left)
+    assert parted.moments["backward"][GAPS] == int((HOLES + 2 * CUT) * left)
+    # 4,096 tokens of the wide product take 48 MiB each, of the others at most 24.
+    narrow, wide = 10 * 12 + 2 * 24, 2 * 48
+    assert in_heap(BASE, STEP, How(), 4096) == pytest.approx(narrow / (narrow + wide))
+    assert in_heap(XXL, STEP, How(), 4096) == 0
+    assert GAPS not in training(BASE, STEP, CARD).parts
+
+
+def test_a_small_model_is_at_its_fullest_while_its_tokenizer_is_loaded() -> None:
+    words = Work(longest=128, tokenizer_bytes=9_598_440)
+    found = inference(BASE, words, How(tokens=512))
+    assert found.fullest == "load"
+    assert inference(BASE, words, How()).fullest == "answer"
+    assert inference(BASE, replace(words, converted=True), How(tokens=512)).parts["weights"] == found.mapped
+
+
+def test_a_weight_is_laid_anew_for_a_product_of_float32_on_a_cpu() -> None:
+    fp32, bf16 = (inference(BASE, STEP, How(precision=of)).moments["answer"] for of in ("fp32", "bf16"))
+    assert fp32["activations"] - bf16["activations"] == FLOAT * BASE.hidden * BASE.inner

@@ -14,19 +14,31 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from xstilts.memory.dimensions import Dimensions
-from xstilts.memory.need import WIDENED, Need
+from xstilts.memory.need import GAPS, WIDENED, Need
 
 FLOAT = 4
 _INDEX = 8
-PROCESS = 310 * 2**20
-"""What Python holds once torch and transformers are imported and have computed something."""
-TOKENIZER_FACTOR = 33
-"""A loaded tokenizer is so much larger than its tokenizer.json (XLM-R's 9.6 MB: 305 MiB)."""
+PROCESS = 320 * 2**20
+"""What Python holds once torch and transformers are imported (280 MiB) and rows were cut into sub-words (40 more)."""
+IMPORTED = 285 * 2**20
+"""The same before any row was cut."""
+TOKENIZER_FACTOR = 34
+"""A loaded tokenizer is so much larger than its tokenizer.json (XLM-R's 9.2 MiB: 308 MiB) ..."""
+LOADING_FACTOR = 46
+"""... and while it is loaded, by so much: its JSON lies beside what is made of it. Small models are at their fullest then."""
 ROW_FACTOR = 4
 """Rows as Python objects and as sub-words are so much larger than their file."""
 CONTEXT = 600 * 2**20
 """What CUDA itself holds on a device: its context and the workspaces of its libraries."""
 LORA_RANK = 16
+HEAP_PIECE = 32 * 2**20
+"""The C library (glibc) gives larger tensors pages of their own, and takes these back at once. Others lie in one heap."""
+HOLES = 0.18
+"""The heap keeps gaps: what a layer leaves for its backward pass lies between what it used and freed, and not all that comes
+later fits into these. 0.15 to 0.22 of what is left, for three sizes; none with ``MALLOC_MMAP_THRESHOLD_=262144``."""
+CUT = 0.16
+"""What is allocated into the space that activations leave, and stays, cuts it up: so much of what the next pass leaves has no
+place there any more. Moments do it, and in a step of several parts the gradients of the first do too."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,7 @@ class Work:
         tokenizer_bytes: of tokenizer.json.
         converted: whether the weights in the files are not float32, so that they cannot be used where they lie.
         copies: of the model that are in memory beside each other.
+        decays: whether weights decay, also those that no text meets.
     """
 
     longest: int
@@ -89,6 +102,7 @@ class Work:
     tokenizer_bytes: int = 0
     converted: bool = False
     copies: int = 1
+    decays: bool = True
 
     def tokens(self, budget: int) -> int:
         """T of the largest micro-batch under a budget."""
@@ -103,6 +117,11 @@ class Work:
             "rows": ROW_FACTOR * self.row_bytes,
         }
 
+    @property
+    def loading(self) -> dict[str, int]:
+        """What it holds while the tokenizer is loaded: the model is there by then, but in its files."""
+        return {"process": IMPORTED + LOADING_FACTOR * self.tokenizer_bytes, "rows": ROW_FACTOR * self.row_bytes}
+
 
 def saved_by_layer(of: Dimensions, work: Work, how: How, tokens: int) -> int:
     """Bytes that one layer leaves for its backward pass.
@@ -112,12 +131,25 @@ def saved_by_layer(of: Dimensions, work: Work, how: How, tokens: int) -> int:
     attention and their mask, twice (query, key and value are copied into blocks). Under bf16 half of these are two bytes
     wide, norms and sums are not.
     """
-    wide = (4 if of.gated else 2) * of.inner
-    item = FLOAT if how.precision == "fp32" else 2
-    weights = 2 * of.heads * work.longest * item if work.dropout and how.device == "cpu" else 0
-    if how.precision == "fp32":
-        return tokens * (FLOAT * (10 * of.hidden + wide) + weights)
-    return tokens * (FLOAT * 4 * of.hidden + 2 * (8 * of.hidden + wide) + weights)
+    return sum(count * size for count, size in _pieces(of, work, how, tokens))
+
+
+def _pieces(of: Dimensions, work: Work, how: How, tokens: int) -> list[tuple[int, int]]:
+    """The same as tensors: how many there are of a size in bytes."""
+    item, on_cpu = (FLOAT if how.precision == "fp32" else 2), how.device == "cpu"
+    narrow = [(10, FLOAT)] if how.precision == "fp32" else [(4, FLOAT), (8, 2)]
+    weights = work.dropout and on_cpu
+    return [
+        *((count, size * tokens * of.hidden) for count, size in narrow),
+        (4 if of.gated else 2, item * tokens * of.inner),
+        *([(2, item * tokens * of.heads * work.longest)] if weights else []),
+    ]
+
+
+def in_heap(of: Dimensions, work: Work, how: How, tokens: int) -> float:
+    """The share of what a layer leaves that lies in tensors too small for pages of their own."""
+    pieces = _pieces(of, work, how, tokens)
+    return sum(n * size for n, size in pieces if size <= HEAP_PIECE) / sum(n * size for n, size in pieces)
 
 
 def activations(of: Dimensions, work: Work, how: How, tokens: int) -> int:
@@ -138,8 +170,13 @@ def activations(of: Dimensions, work: Work, how: How, tokens: int) -> int:
 
 
 def forward_only(of: Dimensions, work: Work, how: How, tokens: int) -> int:
-    """Bytes of a forward pass that nothing is learned from: what one layer works with."""
-    return FLOAT * tokens * ((2 if of.gated else 1) * of.inner + 6 * of.hidden)
+    """Bytes of a forward pass that nothing is learned from: what one layer works with.
+
+    In its feed-forward part it holds its input, what was attended to, the wide product, and the output before and after its
+    norm; oneDNN (on a CPU) lays the weight anew for each product of float32.
+    """
+    laid_anew = FLOAT * of.hidden * of.inner if how.device == "cpu" and how.precision == "fp32" else 0
+    return FLOAT * tokens * ((2 if of.gated else 1) * of.inner + 6 * of.hidden) + laid_anew
 
 
 def logits(work: Work, tokens: int) -> int:
@@ -182,22 +219,29 @@ def training(of: Dimensions, work: Work, how: How) -> Need:
     moving = {"activations": activations(of, work, how, tokens), "logits": logits(work, tokens)}
     grown = {"gradients": gradients}
     # A step in one part gives up activations as gradients come; gradients of earlier parts lie beside the next activations.
-    backward = {**moving, **grown} if work.step_tokens > tokens else moving
+    parted = work.step_tokens > tokens
+    backward = {**moving, **grown} if parted else moving
     base = work.process
     if how.device == "cuda":
         card = {"context": CONTEXT, **held}
         host = {
+            "load": work.loading,
             "train": {**base, **best},
             "save": {**base, **best, "copy to save": 2 * FLOAT * trained // how.shards},
             "hand over": {**base, **best, "copy to save": FLOAT * everything},
         }
         return Need({"backward": {**card, **backward}, "update": {**card, **grown}}, host=host)
-    moments = {"backward": {**base, **held, **backward, **best}, "update": {**base, **held, **grown, **best}}
-    if partly and not work.converted:
-        # At the end every row of the matrix decays where it lies, and its pages become the process's own. What was freed
-        # before in small pieces is not given back to the system by then.
-        fullest = max(moments.values(), key=lambda parts: sum(parts.values()))
-        moments["hand over"] = {**fullest, WIDENED: FLOAT * still}
+    heaped = int(moving["activations"] * in_heap(of, work, how, tokens))
+    gaps = {GAPS: int(heaped * (HOLES + CUT * (2 if parted else 1)))}
+    moments = {
+        "load": {**work.loading, "weights": FLOAT * everything if work.converted else 0},
+        "backward": {**base, **held, **backward, **gaps, **best},
+        "update": {**base, **held, **grown, **best},
+    }
+    if partly and work.decays and not work.converted:
+        # At the end every row of the matrix decays where it lies, and its pages become the process's own. By then the heap
+        # has not given back what activations took in small pieces: gradients, which are still there, cut it up.
+        moments["hand over"] = {**base, **held, **grown, "activations": heaped, **best, WIDENED: FLOAT * still}
     return Need(moments, mapped=0 if work.converted else FLOAT * still)
 
 
@@ -212,9 +256,10 @@ def inference(of: Dimensions, work: Work, how: How) -> Need:
     cast = 2 * of.every_layer if how.precision == "bf16" and not how.streaming else 0
     if how.device == "cuda":
         held = {"context": CONTEXT, "weights": work.copies * (weights // how.shards + cast)}
-        host = {"read": {name: work.copies * size for name, size in work.process.items()}}
+        host = {"read": {name: work.copies * size for name, size in work.loading.items()}}
         return Need({"answer": {**held, **{name: work.copies * size for name, size in moving.items()}}}, host=host)
     own = weights if work.converted or how.streaming else 0
     each = {**work.process, "weights": own + cast, **moving}
     mapped = 0 if work.converted or how.streaming else weights
-    return Need({"answer": {name: work.copies * size for name, size in each.items()}}, mapped=mapped)
+    answer = {name: work.copies * size for name, size in each.items()}
+    return Need({"load": {**work.loading, "weights": own}, "answer": answer}, mapped=mapped)

@@ -8,6 +8,7 @@ from typing import Any
 
 GIB = 2**30
 WIDENED = "embedding matrix"
+GAPS = "gaps in the heap"
 Parts = Mapping[str, int]
 
 

@@ -132,6 +132,7 @@ def _of_rows(spec: Mapping[str, Any], of: Dimensions, size: Callable[[str], int]
         trained_rows=distinct_subwords(tokens, of.vocabulary),
         keeps_best=spec["training"]["selection"] == "dev",
         dropout=_dropout(spec["training"]),
+        decays=spec["training"]["weight_decay"] > 0,
         pooled=head is not None and head.kind == "pooled",
         row_bytes=read,
     )
@@ -170,6 +171,7 @@ def _mixture(spec: Mapping[str, Any], model: Model, how: How, size: Callable[[st
         "trained_rows": rows,
         "row_bytes": sum(part.row_bytes for part in parts),
         "keeps_best": spec["training"]["selection"] == "dev",
+        "decays": spec["training"]["weight_decay"] > 0,
         "tokenizer_bytes": model.tokenizer_bytes,
         "converted": model.converted,
     }
