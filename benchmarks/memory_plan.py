@@ -258,14 +258,13 @@ def write(record: dict[str, Any], stem: Path, tokenizer: str) -> None:
     kept = json.loads(path.read_text())["cases"] if path.is_file() else []
     by_name = {each["case"]: each for each in [*kept, record]}
     cases = [by_name[case.name] for case in (*CASES, *QUICK) if case.name in by_name]
-    about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "seed": SEED, "bar": BAR, "tokenizer": tokenizer}
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"date": date, "seed": SEED, "bar": BAR, "tokenizer": tokenizer}
     path.write_text(json.dumps({**about, **environment(), "cases": cases}, indent=1) + "\n")
-    head = [
-        f"# The memory plan against measured peaks ({about['date'][:10]})",
-        "",
-        (__doc__ or "").split("\n\n")[1],
-        "",
-    ]
+    asked = " --tokenizer XLMR" if tokenizer == "real" else ""
+    command = f"`python -m benchmarks.memory_plan{asked} --out STEM [--only TEXT]`; one run of each case."
+    title = f"# The memory plan against measured peaks ({date[:10]})"
+    head = [title, "", command, "", (__doc__ or "").split("\n\n")[1], ""]
     stem.with_suffix(".md").write_text("\n".join([*head, *table(cases), "", *by_part(cases), ""]))
 
 
