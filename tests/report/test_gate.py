@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timed_world
 from test_impact import measured
-from timed_world import ENCODING, World, _row, world, xnli_systems
 
+import timed_world
+from timed_world import ENCODING, World, _row, world, xnli_systems
 from xstilts.graph.node import Node
 from xstilts.report.impact.answers import Answers, impact
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from timed_world import (
     GIB,
     World,
@@ -14,7 +15,6 @@ from timed_world import (
     world,
     xnli_systems,
 )
-
 from xstilts.errors import MissingNameError, StoreError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 from test_impact import slower
-from timed_world import tatoeba_systems, world, xnli_systems
 
+from timed_world import tatoeba_systems, world, xnli_systems
 from tiny_world import CLI
 from xstilts.errors import XstiltsError
 from xstilts.graph.store import Store
