@@ -43,6 +43,8 @@ def plan_of(home: Path, shape: str, **changes: Any) -> Plan:
     from xstilts.model_source import find_model
 
     model = {"path": str(folder_of(home, shape_config(shape)))}
+    if shape.startswith("mt5"):
+        model["run"] = "encoder"
     raw = {"name": "s", "models": {"m": model}, "arms": {"none": {}}, "targets": ["xnli"], "seeds": [1], **changes}
     study = parse_study(raw)
     found = [find_model("m", study.models["m"], digest_file)]

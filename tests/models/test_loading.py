@@ -101,8 +101,10 @@ def test_half_precision_files_become_float32(folder: Path) -> None:
     assert {weight.dtype for weight in load_encoder(folder).parameters()} == {torch.float32}
 
 
-def test_text_to_text_models_are_refused(tmp_path: Path) -> None:
-    config = AutoConfig.for_model("t5", d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=50)
+def test_text_to_text_models_without_a_known_encoder_half_are_refused(tmp_path: Path) -> None:
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 50, "max_position_embeddings": 16}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    config = AutoConfig.for_model("bart", **sizes, **heads)
     AutoModel.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="text-to-text"):
         load_encoder(tmp_path)
