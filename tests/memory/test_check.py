@@ -18,7 +18,7 @@ from xstilts.memory.check import check_room
 from xstilts.memory.dimensions import dimensions
 from xstilts.memory.estimate import How, Work, inference, training
 from xstilts.memory.need import GIB
-from xstilts.memory.nodes import Model, distinct_subwords, needs
+from xstilts.memory.nodes import Model, adapts, distinct_subwords, needs
 from xstilts.plan import Plan, make_plan
 from xstilts.shapes import SHAPES, shape_config
 from xstilts.study import parse_study
@@ -132,7 +132,7 @@ def test_the_check_is_in_no_key(tmp_path: Path) -> None:
     ],
 )
 def test_the_cheapest_change_comes_first(room_gib: float, words: str) -> None:
-    found = cheapest(lambda how: training(XL, STEP, how), How("cuda"), int(room_gib * GIB), learns=True)
+    found = cheapest(lambda how: training(XL, STEP, how), How("cuda"), int(room_gib * GIB), learns=True, adapts=True)
     assert words in found[0].words
     need = training(XL, STEP, found[0].how)
     assert need.bytes <= room_gib * GIB
@@ -140,8 +140,19 @@ def test_the_cheapest_change_comes_first(room_gib: float, words: str) -> None:
         assert "another result" in found[1].words
 
 
+def test_adapters_are_not_advised_where_they_cannot_be_trained(tmp_path: Path) -> None:
+    plan, half = plan_of(tmp_path, "xlm-r-base"), dimensions(shape_config("mt5-xl"))
+    assert adapts(node_of(plan, "train"), "xlm-roberta")
+    assert not adapts(node_of(plan, "train"), half.family) and not adapts(node_of(plan, "predict"), "xlm-roberta")
+    found = cheapest(lambda how: training(half, STEP, how), How("cuda"), 20 * GIB, learns=True, adapts=False)
+    assert found and all("LoRA" not in change.words for change in found)
+
+
 def test_no_change_is_told_where_none_helps() -> None:
-    assert cheapest(lambda how: inference(XL, Work(longest=128), how), How("cuda"), 2**20, learns=False) == []
+    assert (
+        cheapest(lambda how: inference(XL, Work(longest=128), how), How("cuda"), 2**20, learns=False, adapts=False)
+        == []
+    )
 
 
 def test_distinct_subwords_follow_heaps_law() -> None:

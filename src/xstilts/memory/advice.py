@@ -45,7 +45,7 @@ def changes(how: How, *, learns: bool) -> Iterator[Change]:
         )
 
 
-def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool) -> list[Change]:
+def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool, adapts: bool) -> list[Change]:
     """The cheapest change that fits in ``room`` bytes with the same result, and LoRA where that would take more devices.
 
     Args:
@@ -53,13 +53,14 @@ def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool) 
         how: as it would be run.
         room: bytes of the device.
         learns: whether the node is a training.
+        adapts: whether it could train adapters instead.
     """
 
     def fits(change: Change) -> bool:
         return need(change.how).resident <= room
 
     first = next(filter(fits, changes(how, learns=learns)), None)
-    if not learns or (first is not None and first.how.shards == 1):
+    if not adapts or (first is not None and first.how.shards == 1):
         return [] if first is None else [first]
     thin = replace(how, lora=LORA_RANK)
     tried = [

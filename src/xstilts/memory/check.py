@@ -14,7 +14,7 @@ from xstilts.memory.advice import cheapest
 from xstilts.memory.dimensions import dimensions, stored_as_float32
 from xstilts.memory.estimate import How
 from xstilts.memory.need import WIDENED, Need, gib
-from xstilts.memory.nodes import TRAININGS, Model, how_of, is_planned, made, needs
+from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, is_planned, made, needs
 from xstilts.memory.room import free_memory, free_on_card, own_memory
 from xstilts.model_source import STREAMED_FAMILIES
 
@@ -86,12 +86,22 @@ def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) ->
     on_card = how.device == "cuda"
     room = free_on_card(resources.device) if on_card else free_memory() + own_memory()
     if room is not None:
-        refuse(node.title, need, how, room, resources.device, learns=node.kind in TRAININGS)
+        refuse(
+            node.title,
+            need,
+            how,
+            room,
+            resources.device,
+            learns=node.kind in TRAININGS,
+            adapts=adapts(node, model.of.family),
+        )
     if on_card and (host := need(how).host_bytes) > (there := free_memory() + own_memory()):
         raise MemoryNeedError(f"{node.title} needs {gib(host)} on the host, and {gib(there)} are free", hint=GO_ON)
 
 
-def refuse(title: str, need: Callable[[How], Need], how: How, room: int, device: str, *, learns: bool) -> None:
+def refuse(
+    title: str, need: Callable[[How], Need], how: How, room: int, device: str, *, learns: bool, adapts: bool
+) -> None:
     """Raise ``MemoryNeedError`` if what is needed is more than ``room`` bytes."""
     found = need(how)
     # What lies in the file can be taken back, but a model that is read again for every batch is no way to compute.
@@ -102,7 +112,7 @@ def refuse(title: str, need: Callable[[How], Need], how: How, room: int, device:
         **({} if WIDENED in found.parts else {"weights in their file": found.mapped}),
     }
     held = ", ".join(f"{name} {gib(size)}" for name, size in sorted(parts.items(), key=lambda p: -p[1]) if size)
-    helps = [f"would fit: {change.words}" for change in cheapest(need, how, room, learns=learns)]
+    helps = [f"would fit: {change.words}" for change in cheapest(need, how, room, learns=learns, adapts=adapts)]
     raise MemoryNeedError(
         f"{title} needs {gib(found.resident)} on {device}, and {gib(room)} are free; "
         f"the largest part is {max(parts, key=lambda name: parts[name])} (at its fullest, {found.fullest}: {held})",

@@ -215,7 +215,7 @@ def training(of: Dimensions, work: Work, how: How) -> Need:
         "optimizer": (2 if how.small_moments else 2 * FLOAT) * trained // how.shards,
     }
     gradients = FLOAT * trained // how.shards
-    best = {"best weights": FLOAT * (trained if not how.lora else everything) // how.shards if work.keeps_best else 0}
+    best = {"best weights": FLOAT * trained // how.shards if work.keeps_best else 0}
     moving = {"activations": activations(of, work, how, tokens), "logits": logits(work, tokens)}
     grown = {"gradients": gradients}
     # A step in one part gives up activations as gradients come; gradients of earlier parts lie beside the next activations.

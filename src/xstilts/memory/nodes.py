@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xstilts.graph.node import Node
-from xstilts.hyperparameters import MASKED_LM
+from xstilts.hyperparameters import LORA_FAMILIES, MASKED_LM
 from xstilts.memory.dimensions import Dimensions, dimensions
 from xstilts.memory.estimate import LORA_RANK, How, Work, inference, training
 from xstilts.memory.need import Need
@@ -34,6 +34,11 @@ def writes_text(node: Node) -> bool:
 def is_planned(node: Node) -> bool:
     """Whether it is known what a node holds: it has a model, an encoder."""
     return node.kind in HOLDING and not writes_text(node)
+
+
+def adapts(node: Node, family: str) -> bool:
+    """Whether adapters (``training.ROLE.lora``) could be trained in place of the weights."""
+    return node.kind in ("train", "mix") and family in LORA_FAMILIES
 
 
 @dataclass(frozen=True)

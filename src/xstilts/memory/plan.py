@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.graph.node import Node
-from xstilts.memory.advice import cheapest
+from xstilts.memory.advice import Change, cheapest
 from xstilts.memory.check import model_in
 from xstilts.memory.dimensions import dimensions
 from xstilts.memory.estimate import LORA_RANK, How
 from xstilts.memory.need import GIB, Need
-from xstilts.memory.nodes import TRAININGS, Model, how_of, is_planned, made, needs, writes_text
+from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, is_planned, made, needs, writes_text
 from xstilts.memory.room import free_memory, free_on_card
 from xstilts.plan import Plan
 
@@ -39,6 +39,7 @@ class _Needing:
     node: Node
     how: How
     need: Callable[[How], Need]
+    family: str
 
     @property
     def title(self) -> str:
@@ -84,14 +85,21 @@ def _row(each: _Needing, device: str, room: int | None, count: int) -> Json:
     """The fullest of nodes that go by one title, whether it fits, and what would make it."""
     found = each.need(each.how)
     fits = None if room is None else found.resident <= room
-    helps = cheapest(each.need, each.how, room or 0, learns=each.node.kind in TRAININGS) if fits is False else []
+    helps = _helps(each, room or 0) if fits is False else []
     said = {"fits": fits, "changes": [change.words for change in helps]}
     return {"node": each.title, "device": device, "nodes": count, **found.as_json(), **said}
+
+
+def _helps(each: _Needing, room: int) -> list[Change]:
+    learns, adapted = each.node.kind in TRAININGS, adapts(each.node, each.family)
+    return cheapest(each.need, each.how, room, learns=learns, adapts=adapted)
 
 
 def _ways(each: _Needing, device: str, *, learns: bool) -> Iterator[Json]:
     """What each way of running a node would take."""
     for way, changed in (WAYS if learns else ANSWERING).items():
+        if "lora" in changed and not adapts(each.node, each.family):
+            continue
         found = each.need(replace(each.how, **changed))
         note = PLANNED_ONLY if "small_moments" in changed else ""
         yield {"node": each.title, "device": device, "way": way, **found.as_json(), "note": note}
@@ -110,7 +118,7 @@ def _needing(planned: Plan, how: How) -> Iterator[_Needing]:
             assert found is not None
             return found
 
-        yield _Needing(node, how, need)
+        yield _Needing(node, how, need, model.of.family)
 
 
 def _model_of(planned: Plan, node: Node, known: dict[str, Model]) -> Model:
