@@ -123,6 +123,16 @@ def _without_task_heads(model: Model, parts: Mapping[str, _Part | _Text]) -> Mod
     return Model(model.encoder, head, None if head is None else parts[MASKED_LM].head, model.tokenizer, model.source)
 
 
+def rows_to_learn(
+    task: Task, spec: Mapping[str, Any], source: str, resources: Resources
+) -> tuple[Sequence[Any], Counts]:
+    """The rows that ``spec`` names, without those of a test set, and how many they are."""
+    found = open_rows(task, spec, source, resources)
+    examples, dropped = drop_overlap(choose_rows(found, spec["rows"]), task, spec["overlap"], source, resources)
+    refuse_missing_gold(task, examples)
+    return examples, {"rows_found": len(found), "rows_dropped_overlap": dropped, "rows_trained_on": len(examples)}
+
+
 @dataclass(frozen=True)
 class _Part:
     """The rows of one task that is learned, and how."""
@@ -141,12 +151,9 @@ class _Part:
     def of(cls, spec: Mapping[str, Any], source: str, resources: Resources) -> _Part:
         """The rows that ``spec`` names, without those of a test set."""
         task = tasks.load(spec["task"])
-        found = open_rows(task, spec, source, resources)
-        examples, dropped = drop_overlap(choose_rows(found, spec["rows"]), task, spec["overlap"], source, resources)
+        examples, counts = rows_to_learn(task, spec, source, resources)
         task_type = _with_tags_of(task.type, examples)
-        refuse_missing_gold(task, examples)
         assert task_type.head is not None
-        counts = {"rows_found": len(found), "rows_dropped_overlap": dropped, "rows_trained_on": len(examples)}
         settings, encoding = Training.model_validate(spec["training"]), Encoding.model_validate(spec["encoding"])
         return cls(task, task_type, task_type.head, settings, encoding, examples, counts, spec, source)
 

@@ -18,11 +18,11 @@ from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
 from xstilts.hyperparameters import Mixture, Pretraining
 from xstilts.inference.generate import write_answers
-from xstilts.learning import Counts, checkpoints_in, read_texts, refuse_missing_gold, write_counts
+from xstilts.learning import Counts, checkpoints_in, read_texts, rows_to_learn, write_counts
 from xstilts.models.text_model import TextModel
 from xstilts.models.text_scratch import make_text_model
 from xstilts.parsing import raw_file
-from xstilts.rows import choose_rows, drop_overlap, open_rows, without_gold
+from xstilts.rows import choose_rows, open_rows, without_gold
 from xstilts.scoring import write_rows
 from xstilts.starting import start_folder
 from xstilts.task_types.cast import Cast
@@ -159,10 +159,7 @@ class _Part:
     def of(cls, spec: Mapping[str, Any], source: str, resources: Resources) -> _Part:
         """The rows that ``spec`` names, without those of a test set."""
         task = tasks.load(spec["task"])
-        found = open_rows(task, spec, source, resources)
-        examples, dropped = drop_overlap(choose_rows(found, spec["rows"]), task, spec["overlap"], source, resources)
-        refuse_missing_gold(task, examples)
-        counts = {"rows_found": len(found), "rows_dropped_overlap": dropped, "rows_trained_on": len(examples)}
+        examples, counts = rows_to_learn(task, spec, source, resources)
         settings = TextTraining.model_validate(spec["training"])
         encoding = TextEncoding.model_validate(spec["encoding"])
         return cls(task, cast_of_json(spec["cast"]), settings, encoding, examples, counts, spec, source)

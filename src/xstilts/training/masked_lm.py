@@ -64,8 +64,25 @@ class Corpus:
     share: float
 
 
+class OverText:
+    """How long a training on text lasts: ``max_steps``, or ``epochs`` over as many lines as there are."""
+
+    features: Features
+    settings: Training
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps that draw as many lines as there are."""
+        return -(-self.features.num_sequences // self.settings.batch_size)
+
+    @property
+    def total(self) -> int:
+        """Steps of the training."""
+        return self.settings.max_steps or max(1, round(self.settings.epochs * self.per_epoch))
+
+
 @dataclass(frozen=True)
-class MaskedLMCourse:
+class MaskedLMCourse(OverText):
     """``batch_size`` sequences a step: a corpus is drawn by its share, then a line of it, with replacement.
 
     Everything is drawn from (seed, step), so what a step learns from needs no cursor. Losses are means over the sub-words
@@ -84,16 +101,6 @@ class MaskedLMCourse:
     masking: Masking
     settings: Training
     seed: int
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps that draw as many sequences as there are."""
-        return -(-self.features.num_sequences // self.settings.batch_size)
-
-    @property
-    def total(self) -> int:
-        """Steps of the training."""
-        return self.settings.max_steps or max(1, round(self.settings.epochs * self.per_epoch))
 
     def step(self, number: int, micro_batch_tokens: int, device: torch.device) -> Step:
         """Step ``number``: its sequences, hidden in part before they are cut into micro-batches."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from xstilts.errors import DeviceMemoryError
+from xstilts.models.loading import first_line
 from xstilts.task_types.base import IntArray
 from xstilts.training.course import Course, Step, Trainable
 from xstilts.training.ranks import Ranks
@@ -58,7 +59,7 @@ def gradients(model: Trainable, course: Course, state: TrainingState, seed: int,
         except Exception as error:
             if not is_out_of_memory(error) or ranks.count > 1:  # the others are waiting for this process's part
                 raise
-            _halve(state, found, _first_line(error))
+            _halve(state, found, first_line(error))
         # Out of the handler nothing holds on to what was computed; only now can it be given back.
         give_back(model)
 
@@ -108,7 +109,7 @@ def update(state: TrainingState) -> None:
         size = sum(p.numel() * p.element_size() for p in trained)
         raise DeviceMemoryError(
             f"memory ran out in the optimizer at step {state.step + 1}: its moments of {sum(p.numel() for p in trained):,} "
-            f"weights take {2 * size / 1e9:.1f} GB ({_first_line(error)})",
+            f"weights take {2 * size / 1e9:.1f} GB ({first_line(error)})",
             hint="training.lora trains few weights; smaller micro-batches do not help here",
         ) from None
 
@@ -118,7 +119,3 @@ def give_back(model: nn.Module) -> None:
     gc.collect()
     if any(p.device.type == "cuda" for p in model.parameters()):
         torch.cuda.empty_cache()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

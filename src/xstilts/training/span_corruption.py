@@ -19,14 +19,14 @@ from xstilts.models.text_scratch import SENTINELS
 from xstilts.task_types import Features
 from xstilts.task_types.base import IntArray
 from xstilts.training.course import MicroBatch, Step, Trainable, evaluates_after
-from xstilts.training.masked_lm import Corpus, Texts, draw_lines, encode_corpora
+from xstilts.training.masked_lm import Corpus, OverText, Texts, draw_lines, encode_corpora
 
 MEAN_SPAN = 3
 """Sub-words of a span on average."""
 
 
 @dataclass(frozen=True)
-class SpanCorruptionCourse:
+class SpanCorruptionCourse(OverText):
     """``batch_size`` lines a step, drawn as masked LM draws them; everything from (seed, step).
 
     Args:
@@ -46,16 +46,6 @@ class SpanCorruptionCourse:
     settings: Training
     seed: int
     padding_id: int
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps that draw as many lines as there are."""
-        return -(-self.features.num_sequences // self.settings.batch_size)
-
-    @property
-    def total(self) -> int:
-        """Steps of the training."""
-        return self.settings.max_steps or max(1, round(self.settings.epochs * self.per_epoch))
 
     def step(self, number: int, micro_batch_tokens: int, device: torch.device) -> Step:
         """Step ``number``: its lines with spans taken out, in padded micro-batches."""
