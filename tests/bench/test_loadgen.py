@@ -90,7 +90,8 @@ def test_loadgens_queries_wait_at_least_as_long_as_in_a_machine_without_delays(s
     batches = open_loop(system, schedule, count(), max_batch=1, clock=system.clock)
     ideal = [query.latency_s for batch in batches for query in batch]
     assert all(there >= 0.999 * here for there, here in zip(served.latencies_s, ideal, strict=True))
-    assert max(ideal) > max(served.system_s[: len(ideal)])  # some did wait: the inequality is of a queue
+    waited = [here > 1.1 * call for here, call in zip(ideal, served.system_s, strict=False)]
+    assert any(waited)  # it is a queue
 
 
 def test_server_asks_for_as_many_queries_as_loadgen(served: LoadGenRun) -> None:
