@@ -142,7 +142,7 @@ def test_tags_and_answers_become_submissions(tmp_path: Path) -> None:
 
 def test_a_damaged_line_of_predictions_is_named(tmp_path: Path) -> None:
     (tmp_path / "de.jsonl").write_text('{"label": "a"}\n{"label": \n')
-    with pytest.raises(PredictionError, match=r"de\.jsonl:2: not JSON"):
+    with pytest.raises(PredictionError, match=r"de\.jsonl:2: not valid JSON"):
         read_rows(tmp_path / "de.jsonl")
 
 

@@ -19,7 +19,12 @@ XstiltsError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_MOST_SHOWN = 4000
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, what turns the direction of writing, and halves of surrogate pairs."""
 
 
 class XstiltsError(Exception):
@@ -32,8 +37,8 @@ class XstiltsError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        self.what, self.where, self.hint = what, where, hint
-        super().__init__(what, where, hint)
+        self.what, self.where, self.hint = map(_readable, (what, where, hint))
+        super().__init__(self.what, self.where, self.hint)
 
     @property
     def exit_code(self) -> int:
@@ -99,6 +104,13 @@ class MissingNameError(XstiltsError):
     def __init__(self, kind: str, name: str, names: Iterable[str], *, where: str = "") -> None:
         names = list(names)
         super().__init__(f"unknown {kind} {name!r}", where=where, hint=nearest(name, names))
+
+
+def _readable(text: str) -> str:
+    """Of what outsiders wrote only so much, and nothing that a terminal obeys or cannot show."""
+    if len(text) > _MOST_SHOWN:
+        text = f"{text[: _MOST_SHOWN // 2]} ... ({len(text):,} characters) ... {text[-_MOST_SHOWN // 2 :]}"
+    return text if text.isprintable() else _COMMANDS.sub(lambda found: repr(found.group())[1:-1], text)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

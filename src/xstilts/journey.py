@@ -89,7 +89,7 @@ def plan_study(
     for path in task_files:
         tasks.load_file(path)
     study = _seeded(_placed(read_study(file), model_folders, file), seeds)
-    check_names(study)
+    check_names(study, file)
     _make_pocket_world(data)
     if not data.is_dir():
         raise DataError("no such data folder", where=str(data), hint="name it with --data DIR")
@@ -152,7 +152,7 @@ def fetch_study(
     for path in task_files:
         tasks.load_file(path)
     study = read_study(file)
-    check_names(study)
+    check_names(study, file)
     return fetch(study, data, say, update=update)
 
 
@@ -164,7 +164,7 @@ def stand_ins(study: Study) -> dict[str, list[Path]]:
 def read_stand_ins(file: Path) -> dict[str, list[Path]]:
     """The stand-ins of a study file whose names are in order; its models need not be there."""
     study = read_study(file)
-    check_names(study)
+    check_names(study, file)
     return stand_ins(study)
 
 

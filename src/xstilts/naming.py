@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xstilts.errors import MissingNameError, StudyError
+from pathlib import Path
+
+from xstilts.errors import MissingNameError, StudyError, XstiltsError
 from xstilts.hyperparameters import MASKED_LM
 from xstilts.languages import private_use
 from xstilts.shapes import SHAPES
@@ -12,13 +14,21 @@ from xstilts.tasks import intermediate, load, names
 from xstilts.tasks.task import Task
 
 
-def check_names(study: Study) -> None:
+def check_names(study: Study, file: Path | None = None) -> None:
     """Every task, split and language that a study names exists and stands in the right role.
 
     Raises:
         MissingNameError: with the nearest names.
-        StudyError: a task that cannot stand where it is put.
+        StudyError: a task that cannot stand where it is put. Both name ``file``, if the study is from one.
     """
+    try:
+        _check_names(study)
+    except XstiltsError as error:
+        error.where = f"{file}: {error.where}" if file else error.where
+        raise
+
+
+def _check_names(study: Study) -> None:
     target_names = [n for n in names() if load(n).role == "target"]
     intermediate_names = [t.name for t in intermediate()]
     for target in study.targets:

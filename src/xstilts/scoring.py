@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from xstilts.calibration import best_threshold, choose_layer, kept_pairs
 from xstilts.chance import chance, verdict
-from xstilts.errors import GoldError, PredictionError
+from xstilts.data.files import json_lines
+from xstilts.errors import DataError, GoldError, PredictionError
 from xstilts.graph.node import Node, Resources
 from xstilts.metrics import xtreme
 from xstilts.metrics.additive import Additive
@@ -55,15 +56,11 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a predictions file; a damaged line is named."""
-    rows = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise PredictionError(f"not JSON: {error.msg}", where=f"{path}:{number}") from None
-    return rows
+    """The rows of a predictions file, which may have none; a damaged line is named."""
+    try:
+        return [row for _, row in json_lines(path)] if not path.is_file() or path.stat().st_size else []
+    except DataError as error:
+        raise PredictionError(error.what, where=error.where) from error
 
 
 def calibrate(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from xstilts.errors import StudyError, nearest
@@ -28,6 +27,7 @@ from xstilts.measurements import Measurement, Offline, Scenarios, Server, Single
 from xstilts.model_choice import ModelChoice
 from xstilts.statistics.corrections import Correction, Declared, Family
 from xstilts.text_hyperparameters import TextToText, overridden
+from xstilts.yaml_file import read_yaml
 
 Precision = Literal["auto", "fp32", "bf16"]
 Languages = Literal["all", "available", "with_gold"]
@@ -236,17 +236,9 @@ class Study(Frozen):
 def load_study(path: Path) -> Study:
     """Read a study file; every mistake is named with its field's path."""
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = read_yaml(path, StudyError)
     except FileNotFoundError:
         raise StudyError("no such study file", where=str(path), hint=_yaml_files_near(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"cannot be read as UTF-8 text: {error}", where=str(path)) from None
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise StudyError(f"not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
     if not isinstance(raw, dict):
         raise StudyError(f"a study is a mapping of fields, this is {type(raw).__name__}", where=str(path))
     return parse_study(raw, where=str(path))

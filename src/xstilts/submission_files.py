@@ -6,6 +6,7 @@ One form for each shape of task (see ``xstilts.submission``). A reader stops at 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from xstilts.errors import GoldError, PredictionError
 from xstilts.metrics.checks import refuse_counting, refuse_one_label
+from xstilts.outside import MOST_BYTES, read_bytes, read_json
 from xstilts.tasks.task import Task
 
 Error = type[GoldError] | type[PredictionError]
@@ -167,8 +169,8 @@ def _check_placeholder(labels: Sequence[object], gold: Path) -> None:
 def _lines(path: Path, error: Error) -> list[str]:
     """Lines without the white space around them. Only line feeds and carriage returns end a line."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return [line.strip() for line in file]
+        text = read_bytes(path, MOST_BYTES).decode("utf-8-sig")
+        return [line.strip() for line in io.StringIO(text, newline=None)]
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"the file cannot be read as UTF-8 text: {problem}", where=str(path)) from problem
 
@@ -230,11 +232,13 @@ def _pairs(path: Path, error: Error) -> list[tuple[str, str]]:
 
 def _json(path: Path, error: Error) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json(path, MOST_BYTES)
     except json.JSONDecodeError as problem:
         raise error(f"not json: {problem.msg} (column {problem.colno})", where=f"{path}:{problem.lineno}") from problem
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"the file cannot be read as UTF-8 text: {problem}", where=str(path)) from problem
+    except ValueError as problem:
+        raise error(f"not json: {problem}", where=str(path)) from problem
 
 
 def _questions(path: Path) -> list[tuple[str, tuple[str, ...]]]:

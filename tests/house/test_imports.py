@@ -17,8 +17,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "xstilts"
 
 # A module imports from the lines above its own, and from its own package; neighbours on a line do not see each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
-    ("languages", "hyperparameters", "device", "shapes"),
+    ("errors", "outside"),
+    ("languages", "hyperparameters", "device", "shapes", "yaml_file"),
     ("text_hyperparameters", "task_types", "graph", "metrics", "statistics", "measurements", "model_choice"),
     ("data", "study"),
     ("tasks",),

@@ -7,9 +7,9 @@ file that is one JSON value has one place where it breaks; nothing after it can 
 
 from __future__ import annotations
 
-import gzip
 import re
 import tempfile
+import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from xstilts.data.pairs import NLI_LABELS, PARAPHRASE_LABELS, damaged_rows
 from xstilts.data.squad import lost_answers
 from xstilts.data.tables import header, header_rows
 from xstilts.errors import XstiltsError
+from xstilts.outside import MOST_BYTES, read_bytes
 from xstilts.task_types import Classification, Span
 from xstilts.tasks.folder import count_rows, read_examples
 from xstilts.tasks.task import Task
@@ -131,8 +132,8 @@ class Mended:
         if suffix(path) == ".json":
             return False
         try:
-            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        except (OSError, EOFError):
+            content = read_bytes(path, MOST_BYTES)
+        except (OSError, EOFError, zlib.error):
             return False
         rows = content.split(b"\n")
         if line > len(rows):

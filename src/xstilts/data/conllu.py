@@ -82,6 +82,11 @@ def _add(sentence: _Sentence, line: str, path: Path, number: int) -> None:
     try:
         if "-" in identity:
             start, end = map(int, identity.split("-"))
+            if not len(sentence.forms) + 1 == start <= end:
+                raise DataError(
+                    f"a fused form of the words {identity}, where word {len(sentence.forms) + 1} comes next",
+                    where=place(path, number),
+                )
             sentence.fused[start] = (end, form)
             return
         expected, found, parent = len(sentence.forms) + 1, int(identity), 0 if head == "_" else int(head)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from xstilts.errors import DataError
+from xstilts.outside import MOST_BYTES, open_bytes, parse_json, read_bytes
+
+MOST_LINE_BYTES = 2**24
+"""The longest line that is read. It bounds memory."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def place(path: Path, line: int | None = None) -> str:
@@ -27,17 +31,21 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     """``(line number from 1, text without its line end)``; only LF and CRLF end a line.
 
     Raises:
-        DataError: missing or empty file, damaged gzip, bytes that are not UTF-8 (with the line).
+        DataError: missing or empty file, no plain file, damaged gzip; a line that is too long or not UTF-8 (its number).
     """
     number = 0
     try:
-        with _open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n") as text:
-            for number, line in enumerate(text, start=1):
-                if line.endswith("\n"):
-                    line = line[:-2] if line.endswith("\r\n") else line[:-1]
-                yield number, line
+        with open_bytes(path) as raw:
+            while line := raw.readline(MOST_LINE_BYTES + 2):
+                if not number and not (line := line.removeprefix(_BYTE_ORDER_MARK)):
+                    break
+                number += 1
+                line = line.removesuffix(b"\n").removesuffix(b"\r") if line.endswith(b"\n") else line
+                if len(line) > MOST_LINE_BYTES:
+                    raise DataError(f"the line is longer than {MOST_LINE_BYTES:,} bytes", where=place(path, number))
+                yield number, line.decode()
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from error
+        raise _not_utf8(path, number, error) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"damaged gzip file: {error}", where=place(path, number + 1)) from error
     except OSError as error:
@@ -49,10 +57,10 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 def load_json(path: Path) -> Any:
     """The value of a JSON file; a truncated or damaged one raises ``DataError`` with line, column and character."""
     try:
-        with _open_bytes(path) as raw:
-            text = raw.read().decode("utf-8-sig")
+        raw = read_bytes(path, MOST_BYTES)
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from error
+        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"damaged gzip file: {error}", where=place(path)) from error
     except OSError as error:
@@ -60,7 +68,7 @@ def load_json(path: Path) -> Any:
     if not text.strip():
         raise DataError("the file is empty", where=place(path))
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         problem = error.msg.removesuffix(" at")
         raise DataError(
@@ -68,6 +76,8 @@ def load_json(path: Path) -> Any:
             where=place(path, error.lineno),
             hint="a download that was cut off looks like this: get the file again",
         ) from error
+    except ValueError as error:
+        raise DataError(f"not valid JSON: {error}", where=place(path)) from error
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -76,11 +86,13 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"not valid JSON: {error.msg} at column {error.colno}", where=place(path, number)
             ) from error
+        except ValueError as error:
+            raise DataError(f"not valid JSON: {error}", where=place(path, number)) from error
         if not isinstance(row, dict):
             raise DataError(f"expected a JSON object, found {type(row).__name__}", where=place(path, number))
         yield number, row
@@ -115,21 +127,11 @@ def _kind(value: Any) -> str:
     return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(type(value), repr(value))
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"cannot read the file: {error.strerror or error}", where=place(path))
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
-    """Text files are decoded in blocks, so the line is looked for again, in bytes."""
-    with _open_bytes(path) as raw:
-        for number, line in enumerate(raw, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as bad:
-                found = line[bad.start : bad.end]
-                return DataError(f"byte {bad.start + 1} of the line is not UTF-8: {found!r}", where=place(path, number))
-    return DataError(f"not UTF-8: {error.reason}", where=place(path))
+def _not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
+    start = error.object.rfind(b"\n", 0, error.start) + 1
+    found = error.object[error.start : error.end]
+    return DataError(f"byte {error.start - start + 1} of the line is not UTF-8: {found!r}", where=place(path, number))

@@ -65,7 +65,8 @@ def attach_neighbours(bitext: Bitext, path: Path, texts: str) -> Bitext:
     _same_count(len(rows), len(bitext.queries), path, texts)
     gold = []
     for number, text in rows:
-        if not text.isdecimal() or int(text) >= len(bitext.candidates):
+        digits = len(str(len(bitext.candidates)))
+        if not text.isdecimal() or len(text) > digits or int(text) >= len(bitext.candidates):
             raise GoldError(
                 f"{text!r} is not a line number from 0 to {len(bitext.candidates) - 1}", where=place(path, number)
             )

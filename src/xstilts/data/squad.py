@@ -63,9 +63,13 @@ def _lost(context: str, question: dict[str, Any]) -> bool:
     """Whether an answer is not in its context: XTREME's translations have such (read in two programs that skip them)."""
     if not isinstance(question, dict) or question.get("is_impossible"):
         return False
-    found = [a for a in question.get("answers") or () if isinstance(a, dict) and a.get("text")]
+    answers = question.get("answers")
+    found = [a for a in answers if isinstance(a, dict) and a.get("text")] if isinstance(answers, list) else []
     at = [(a["text"], a.get("answer_start")) for a in found]
-    return not at or any(not isinstance(k, int) or k < 0 or context[k : k + len(text)] != text for text, k in at)
+    return not at or any(
+        not (isinstance(text, str) and isinstance(k, int) and k >= 0 and context[k : k + len(text)] == text)
+        for text, k in at
+    )
 
 
 def _questions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

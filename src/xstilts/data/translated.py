@@ -32,9 +32,17 @@ def read_record(path: Path) -> dict[str, Any] | None:
     if not record.is_file():
         return None
     found = load_json(record)
-    if not isinstance(found, dict) or not {"from", "to", "engine", "rows"} <= found.keys():
+    if not _is_record(found):
         raise DataError("not a record of a translation", where=place(record), hint="translate the rows again")
-    return found
+    return dict(found)
+
+
+def _is_record(found: Any) -> bool:
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), dict) for name in ("engine", "rows")):
+        return False
+    engine, rows = found["engine"], found["rows"]
+    texts = (found.get("from"), found.get("to"), engine.get("name"), engine.get("version"))
+    return all(isinstance(t, str) for t in texts) and all(type(rows.get(n)) is int for n in ("read", "written"))
 
 
 def origin(path: Path) -> str:

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xstilts import outside
 from xstilts.errors import StoreError
+from xstilts.outside import MOST_BYTES
 
 ADVICE = {
     errno.ENOSPC: ("the disk is full", "free some space (`xstilts clean{store}` lists what the store can spare)"),
@@ -110,9 +112,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in ``path``; a ``StoreError`` names it when it is no JSON."""
+    """The value in ``path``; a ``StoreError`` names it when it is no JSON or cannot be read; ``FileNotFoundError`` stays."""
     try:
-        return json.loads(path.read_bytes())
+        return outside.read_json(path, MOST_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except ValueError as error:
         raise StoreError(
             f"not valid JSON: {error}", where=str(path), hint="the file was damaged after it was written"

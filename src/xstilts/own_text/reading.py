@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from xstilts.data.files import suffix
 from xstilts.errors import DataError
+from xstilts.outside import open_bytes
 from xstilts.own_text.rows import FORMATS, Form
 
 MAX_BYTES = 2**22
@@ -60,14 +61,15 @@ def opened(file: str) -> Iterator[tuple[str, Stream]]:
         return
     path = Path(file)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with open_bytes(path) as stream:
             yield file, stream
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"damaged gzip file: {error}", where=file) from error
     except OSError as error:
-        if str(error.filename) != str(path):  # what the caller does with the rows can fail, too
+        if error.filename not in (str(path), repr(str(path))):  # what the caller does with the rows can fail, too
             raise
-        raise DataError(f"cannot read the file: {error.strerror or error}", where=file) from error
+        hint = "a pipe is read as standard input: name it -" if path.is_fifo() else ""
+        raise DataError(f"cannot read the file: {error.strerror or error}", where=file, hint=hint) from error
 
 
 def format_of(file: str, wanted: str | None, stream: Stream, where: str = "") -> tuple[str, Stream]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xstilts.errors import DataError
+from xstilts.outside import parse_json
 from xstilts.task_types import (
     ChoiceExample,
     Classification,
@@ -145,10 +146,10 @@ def _choice(fields: Fields, count: int) -> ChoiceExample:
 
 def _json_fields(text: str) -> Fields:
     try:
-        fields = json.loads(text)
+        fields = parse_json(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON: {error.msg} at column {error.colno}") from None
-    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
+    except ValueError as error:
         raise ValueError(f"not valid JSON: {error}") from None
     if not isinstance(fields, dict):
         raise ValueError(f"expected a JSON object, found {type(fields).__name__}")

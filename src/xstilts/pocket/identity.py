@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xstilts.errors import DataError
+from xstilts.outside import read_json
 from xstilts.pocket.world import POCKET, World
 
 VERSION = 3
@@ -46,10 +47,10 @@ def read_made(folder: Path) -> Made | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_bytes())
+        told = read_json(path)
         codes = tuple(str(each["code"]) for each in told["languages"])
         return Made(int(told.get("version", 1)), str(told.get("digest", "")), int(told["settings"]["seed"]), codes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         hint = "a pocket world is made by xstilts data pocket: remove this folder, or name another one"
         raise DataError("this does not describe a pocket world", where=str(path), hint=hint) from error
 
