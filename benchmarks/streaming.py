@@ -7,7 +7,8 @@ contender runs alone in a new process whose memory is limited by a control group
 lets us make one; else memory is only measured. Every pass stands between two measurements, in the same process, of the
 matrix product's speed (at the sizes of a layer) and of reading the shards with our own reader. The bound of a pass is the
 longer of its operations at the product's speed and its bytes at the reader's; a share of 1 would be a pass that reaches it.
-``few`` is a set so small that reading is the bound.
+``few`` is a set so small that reading is the bound. A record may be measured part by part: ``--no-ours --no-few
+--peer-batches 32 --out STEM`` puts one more line into it.
 """
 
 from __future__ import annotations
@@ -61,16 +62,23 @@ def main() -> int:
     )
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     limit = int(weights * args.share) if args.share else 0
-    lines = []
-    for contender in ["ours", *(["few"] if args.few else []), *(f"accelerate {n}" for n in args.peer_batches)]:
-        line = _measured(contender, limit)
-        lines.append({"contender": contender, "weights_bytes": weights, "memory_limit_bytes": limit, **line})
-        print(_shown(lines[-1]), flush=True)
-    if args.out:
-        found = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "arguments": vars(args), **environment()}
-        text = json.dumps({**found, "lines": lines}, indent=1, default=str) + "\n"
-        args.out.with_suffix(".json").write_text(text)
+    ours = [name for name, asked in (("ours", args.ours), ("few", args.few)) if asked]
+    for contender in [*ours, *(f"accelerate {n}" for n in args.peer_batches)]:
+        found = _measured(contender, limit)
+        line = {"contender": contender, "weights_bytes": weights, "memory_limit_bytes": limit, **found}
+        print(_shown(line), flush=True)
+        if args.out:
+            _record(args.out.with_suffix(".json"), args, line)
     return 0
+
+
+def _record(path: Path, args: argparse.Namespace, line: dict[str, Any]) -> None:
+    """Put a line into the record, in the place of an earlier one of the same contender and rows."""
+    kept = json.loads(path.read_text())["lines"] if path.is_file() else []
+    kept = [each for each in kept if (each["contender"], each.get("rows")) != (line["contender"], line.get("rows"))]
+    dated = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **line, "arguments": vars(args)}
+    record = {**environment(), "threads": args.threads, "lines": [*kept, dated]}
+    path.write_text(json.dumps(record, indent=1, default=str) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,14 +87,13 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--layers", type=int, default=16)
     made.add_argument("--vocabulary", type=int, default=4096, help="rows of the embedding matrix")
     made.add_argument("--rows", type=int, default=64)
-    made.add_argument("--precision", choices=DTYPES, default="bf16")
+    made.add_argument("--precision", choices=DTYPES, default="bf16", help="of the files and of the products")
     made.add_argument("--micro-batch-tokens", type=int, default=1024)
     made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--share", type=float, default=1 / 3, help="of the weights: the memory limit; 0 for none")
+    made.add_argument("--ours", action=argparse.BooleanOptionalAction, default=True)
     made.add_argument("--few", action=argparse.BooleanOptionalAction, default=True)
-    made.add_argument(
-        "--peer-batches", type=int, nargs="*", default=[16, 64], help="batch sizes of accelerate's passes"
-    )
+    made.add_argument("--peer-batches", type=int, nargs="*", default=[16, 64], help="of accelerate's passes")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--out", type=Path, help="also write OUT.json")
     made.add_argument("--alone", help=argparse.SUPPRESS)
@@ -201,9 +208,8 @@ def _ours(
     ids = np.unique(torch.cat([b.input_ids for b in batches]).numpy())
     words = "embeddings.word_embeddings.weight"
     every = sum(s.num_bytes for s in encoder.files.stored.values()) - encoder.files.stored[words].num_bytes
-    norm = sum(
-        encoder.files.stored[f"encoder.LayerNorm.{n}"].num_bytes for n in ("weight", "bias")
-    )  # read when it was loaded
+    # The last norm was read when the encoder was loaded.
+    norm = sum(encoder.files.stored[f"encoder.LayerNorm.{n}"].num_bytes for n in ("weight", "bias"))
     needs = StreamNeeds.of(encoder, len(ids), sum(lengths), max(b.num_tokens for b in batches), max(lengths))
     facts = {
         "flops": forward_flops(encoder.encoder, lengths, reads=len(lengths)),
@@ -274,11 +280,8 @@ def _batch(lengths: Sequence[int]) -> Batch:
 
 def _machine(folder: Path, precision: str) -> tuple[float, float]:
     """Operations a second of a layer's largest product, best of some; bytes a second of our reader over two cold shards."""
-    inputs, weight = (
-        torch.randn(1024, SHAPE["hidden_size"]),
-        torch.randn(SHAPE["intermediate_size"], SHAPE["hidden_size"]),
-    )
-    inputs, weight = inputs.to(DTYPES[precision]), weight.to(DTYPES[precision])
+    sizes = ((1024, SHAPE["hidden_size"]), (SHAPE["intermediate_size"], SHAPE["hidden_size"]))
+    inputs, weight = (torch.randn(size).to(DTYPES[precision]) for size in sizes)
     best, until = float("inf"), time.perf_counter() + 1.5
     with torch.inference_mode():
         while time.perf_counter() < until:

@@ -91,3 +91,19 @@ def test_a_subclass_of_a_linear_layer_is_left_alone() -> None:
     holder = nn.ModuleDict({"special": Special(3, 3), "plain": nn.Linear(3, 3)})
     use_onednn(holder)
     assert type(holder["special"]) is Special and type(holder["plain"]) is Linear
+
+
+def test_a_frozen_layer_keeps_nothing_of_what_goes_in() -> None:
+    theirs, ours = plain().requires_grad_(False), Linear(plain(), "none").requires_grad_(False)
+    inputs, kept = torch.randn(7, 24, requires_grad=True), list[torch.Size]()
+
+    def note(saved: Tensor) -> Tensor:
+        kept.append(saved.shape)
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+        found = ours(inputs)
+    assert inputs.shape not in kept
+    upstream = torch.randn_like(found)
+    (wanted,) = torch.autograd.grad(theirs(inputs), inputs, upstream)
+    torch.testing.assert_close(*(torch.autograd.grad(found, inputs, upstream)[0], wanted), atol=1e-4, rtol=1e-4)

@@ -23,7 +23,7 @@ from xstilts.batching import gather, inference_batches, ranges
 from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError
 from xstilts.inference.activations import FLOAT_BYTES, InMemory, Kept, OnDisk, States
-from xstilts.memory.room import free_bytes
+from xstilts.memory.room import free_bytes, give_back
 from xstilts.models.layout import arrange
 from xstilts.models.packed_attention import Packing
 from xstilts.models.streamed import StreamedEncoder
@@ -221,6 +221,7 @@ def _open(encoder: StreamedEncoder, needs: StreamNeeds, own: Path | None, room: 
     """On the device if there is room, else in memory, else on the disk."""
     rows, width = needs.states // (encoder.hidden_size * FLOAT_BYTES), encoder.hidden_size
     host, device = torch.device("cpu"), encoder.device
+    give_back()
     free = {place: free_bytes(str(place)) or 0 for place in {host, device}}
     if needs.without_states > free[device]:
         raise ModelError(

@@ -10,6 +10,7 @@ Shape legend: ... any leading sizes; I inputs; O outputs.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,12 @@ def has_onednn() -> bool:
     return there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+@cache
+def has_bfloat16_product() -> bool:
+    """Whether it takes bfloat16 on this CPU: one with AVX-512 (or AVX-NE-CONVERT)."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation = "none") -> Tensor:
     """``activation(inputs @ weight.T + bias)``."""
     exact = "none"  # of GELU: by the error function, not approximated
@@ -36,7 +43,8 @@ def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None, activation: Ac
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(inputs, weight)
+        # What goes into a frozen layer is needed for no gradient: adapters beside it leave less behind.
+        ctx.save_for_backward(inputs if ctx.needs_input_grad[1] else None, weight)
         return _product(inputs, weight, bias)
 
     @staticmethod
@@ -81,10 +89,14 @@ class Linear(nn.Linear):
                 product: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
                 return self._activated(product)
             return _product(input, self.weight, self.bias, self.activation)
-        if cast and not torch.is_grad_enabled() and torch.get_autocast_dtype("cpu") == torch.bfloat16:
+        if cast and not torch.is_grad_enabled() and self._takes_bfloat16():
             bias = None if self.bias is None else self.bias.bfloat16()
             return _product(input.bfloat16(), self._bfloat16(), bias, self.activation)
         return self._activated(super().forward(input))
+
+    @staticmethod
+    def _takes_bfloat16() -> bool:
+        return torch.get_autocast_dtype("cpu") == torch.bfloat16 and has_bfloat16_product()
 
     def _activated(self, output: Tensor) -> Tensor:
         return gelu(output) if self.activation == "gelu" else output

@@ -9,7 +9,7 @@ from typing import Literal, Self
 import torch
 
 from xstilts.errors import ModelError
-from xstilts.memory.room import free_bytes
+from xstilts.memory.room import free_bytes, give_back
 from xstilts.models.description import Description, read_description, read_head
 from xstilts.models.heads import PooledHead, TokenHead, new_head
 from xstilts.models.loading import check_weights, load_tokenizer
@@ -113,6 +113,7 @@ def is_streamed(folder: Path, stream: Stream, precision: Precision, device: torc
     if stream != "auto":
         return stream == "always"
     check_weights(folder)
+    give_back()
     there = free_bytes(str(device))
     if there is None or not streams_family(folder):
         return False
