@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,12 +35,12 @@ from xstilts.study import Study, load_study
 from xstilts.tasks.folder import DataFolder
 
 if TYPE_CHECKING:
+    from xstilts.graph.engine import Engine
     from xstilts.graph.events import Event
     from xstilts.graph.run import Summary
     from xstilts.hub.fetch import Fetched
 
 RECIPES = Path(__file__).parent / "recipes"
-WORKER = (sys.executable, "-m", "xstilts.execute")
 
 
 @contextmanager
@@ -213,14 +212,12 @@ def resources(
     ]
 
 
-def run_study(
-    planned: Plan, store: Store, slots: Sequence[Resources], listen: Callable[[Event], None]
-) -> tuple[Plan, Summary]:
+def run_study(planned: Plan, store: Store, engine: Engine, listen: Callable[[Event], None]) -> tuple[Plan, Summary]:
     """Record the study and compute what its table lacks; the plan with all that was begun anew, and how it ended."""
     from xstilts.graph.run import run  # of all that is here, only this needs workers
 
     def compute(graph: Graph, wanted: set[str]) -> Summary:
-        return run(graph, store, slots, worker_command=WORKER, listen=listen, wanted=wanted)
+        return run(graph, store, engine, listen=listen, wanted=wanted)
 
     return run_with_retries(planned, store, compute)
 

@@ -117,7 +117,7 @@ def test_kill_9_of_a_worker_fails_its_node_and_the_next_run_mends_it(
     assert store.failures() == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 140)])
 def test_ctrl_c_and_sigterm_leave_nothing_behind(
     store: Store, log: Path, start: Start, expected: dict[str, dict[str, str]], number: int, code: int
 ) -> None:

@@ -22,6 +22,7 @@ from xstilts.graph.claim import Claim
 from xstilts.graph.clean import removable, removable_node, remove
 from xstilts.graph.disk import digest_file
 from xstilts.graph.failure import Failure
+from xstilts.graph.local import LocalEngine
 from xstilts.graph.node import Graph, Resources
 from xstilts.graph.owner import Owner
 from xstilts.graph.run import Summary, run, status
@@ -229,7 +230,7 @@ def go(plan: Plan, store: Store, checkpoint_seconds: float) -> tuple[str, Summar
     (key,) = (n.key for n in plan.graph if n.kind == "train")
     resources = Resources(plan.files, plan.models, threads=1, checkpoint_seconds=checkpoint_seconds)
     command = [sys.executable, "-m", "xstilts.execute"]
-    summary = run(plan.graph, store, [resources], worker_command=command, listen=lambda e: None, wanted=[key])
+    summary = run(plan.graph, store, LocalEngine([resources], command), listen=lambda e: None, wanted=[key])
     return key, summary
 
 

@@ -12,6 +12,7 @@ from toy_graph import WORKER, contents, go, leftovers, node, tree
 
 from xstilts.errors import MissingNameError, StoreError, XstiltsError
 from xstilts.graph.events import Event, NodeBlocked, NodeDone, NodeElsewhere, NodeFailed, NodeProgress, NodeStarted
+from xstilts.graph.local import LocalEngine
 from xstilts.graph.node import Graph, Resources
 from xstilts.graph.run import Summary, run, status
 from xstilts.graph.store import Store
@@ -265,7 +266,7 @@ def test_a_listener_that_fails_stops_the_run_cleanly(store: Store) -> None:
             raise ValueError("display broke")
 
     with pytest.raises(ValueError, match="display broke"):
-        run(tree(2, 2, sleep=0.1), store, [Resources(threads=1)] * 2, worker_command=WORKER, listen=listen)
+        run(tree(2, 2, sleep=0.1), store, LocalEngine([Resources(threads=1)] * 2, WORKER), listen=listen)
     assert leftovers(store) == []
     contents(store)
 
@@ -303,7 +304,7 @@ def test_a_node_another_driver_runs_is_waited_for(store: Store) -> None:
             store.commit(made, out, {})
 
     events: list[Event] = []
-    summary = run(graph, Store(store.root), [Resources(threads=1)], worker_command=WORKER, listen=listen)
+    summary = run(graph, Store(store.root), LocalEngine([Resources(threads=1)], WORKER), listen=listen)
     assert summary.elsewhere == {made.key}
     assert summary.complete
     assert (store.path(graph.nodes[1].key) / "result.txt").read_text() == "p(from0:theirs)"
@@ -318,7 +319,7 @@ def test_a_failure_of_another_driver_is_not_tried_again(store: Store, log: Path)
             store.fail(made, RuntimeError("theirs"))
 
     graph = Graph("g", (made,))
-    summary = run(graph, Store(store.root), [Resources(threads=1)], worker_command=WORKER, listen=listen)
+    summary = run(graph, Store(store.root), LocalEngine([Resources(threads=1)], WORKER), listen=listen)
     assert summary.failed == {made.key: "theirs"}
     assert lines(log, "start") == []
 

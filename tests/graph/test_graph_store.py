@@ -88,7 +88,8 @@ def test_what_a_dead_owner_left_is_removed(store: Store) -> None:
     code = "import sys; from toy_graph import node; from xstilts.graph.store import Store\n"
     code += "out = Store(sys.argv[1]).begin(node('train', 'a')); (out / 'half.txt').write_text('half')"
     here = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "-c", code, str(store.root)], check=True, env={**os.environ, "PYTHONPATH": here})
+    paths = os.pathsep.join([here, *sys.path])
+    subprocess.run([sys.executable, "-c", code, str(store.root)], check=True, env={**os.environ, "PYTHONPATH": paths})
     assert (store.work(made.key) / "out" / "half.txt").exists()
     assert not store.has(made.key)
     out = store.begin(made)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.graph.events import Event
+from xstilts.graph.local import LocalEngine
 from xstilts.graph.node import Graph, Node, Resources
 from xstilts.graph.run import Summary, run
 from xstilts.graph.store import Store
@@ -36,7 +37,8 @@ def go(
 ) -> Summary:
     listen = events.append if events is not None else lambda event: None
     resources = [Resources(threads=1)] * slots
-    return run(graph, store, resources, worker_command=command, listen=listen, keep_going=keep_going, wanted=wanted)
+    engine = LocalEngine(resources, command)
+    return run(graph, store, engine, listen=listen, keep_going=keep_going, wanted=wanted)
 
 
 def contents(store: Store) -> dict[str, dict[str, str]]:

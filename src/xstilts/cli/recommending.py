@@ -57,6 +57,7 @@ def _run_probe(
     import yaml
 
     from xstilts import journey
+    from xstilts.engines import local_engine
     from xstilts.graph.progress import Display
     from xstilts.recommend.probe import probe_study
     from xstilts.tasks.folder import DataFolder
@@ -74,6 +75,6 @@ def _run_probe(
         planned = journey.plan_study(file, data, opened, (), devices)
         slots = journey.resources(planned, devices)
         with Display(err, len(planned.graph.nodes)) as display:
-            _, ended = journey.run_study(planned, opened, slots, display)
+            _, ended = journey.run_study(planned, opened, local_engine(slots), display)
     if not ended.complete:
         raise typer.Exit(1)

@@ -91,6 +91,7 @@ def run(
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
     from xstilts import journey
+    from xstilts.engines import local_engine
     from xstilts.graph.progress import Display
     from xstilts.report import show
 
@@ -103,7 +104,7 @@ def run(
             for slot in slots
         ]
         with Display(err, len(planned.graph.nodes)) as display:
-            planned, ended = journey.run_study(planned, opened, slots, display)
+            planned, ended = journey.run_study(planned, opened, local_engine(slots), display)
         tables = journey.tables(opened, planned.study.name)
     if json_to is None:
         show.show_tables(tables, out)

@@ -82,3 +82,10 @@ class NodeElsewhere(NodeEvent):
     """Another driver is running it; this one waits for the outcome."""
 
     message: str
+
+
+@dataclass(frozen=True)
+class SlotWaiting(Event):
+    """The worker with number ``slot`` has no machine to run on yet, or has lost it."""
+
+    slot: int

@@ -32,6 +32,9 @@ VERSIONS = {
 ALONE = frozenset({"measure"})
 """Kinds that run while nothing else of this run does: beside another node a measurement would be of both."""
 
+LIGHT = frozenset({"parse", "calibrate", "score"})
+"""Kinds that load no model."""
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text. NaN is refused."""

@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from xstilts.graph.events import Event, NodeBlocked, NodeDone, NodeElsewhere, NodeFailed, NodeProgress, NodeStarted
+from xstilts.graph.events import (
+    Event,
+    NodeBlocked,
+    NodeDone,
+    NodeElsewhere,
+    NodeFailed,
+    NodeProgress,
+    NodeStarted,
+    SlotWaiting,
+)
 
 LINE_SECONDS = 60.0
 
@@ -88,6 +97,9 @@ class Display:
             self._blocked += 1
         elif isinstance(event, NodeElsewhere):
             self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True, highlight=False)
+        elif isinstance(event, SlotWaiting):
+            text = f"waiting: worker {event.slot} has no machine yet"
+            self._console.print(text, style="yellow", soft_wrap=True, highlight=False)
 
     def _warn(self, event: NodeProgress) -> None:
         """A training that went on from a checkpoint, but not the newest or not as before, or ran out of memory: said once."""

@@ -1,4 +1,4 @@
-"""Run what is missing of a graph: one persistent worker per device slot, every finished node kept.
+"""Run what is missing of a graph: one persistent worker per place of an engine, every finished node kept.
 
 The driver may die at any time. It only ever takes nodes that appeared whole in the store, so the same command goes on
 where the last one stopped.
@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from xstilts.errors import XstiltsError
+from xstilts.graph.engine import Engine
 from xstilts.graph.events import Event, RunStarted
-from xstilts.graph.node import Graph, Resources
+from xstilts.graph.node import ALONE, Graph, Node
 from xstilts.graph.schedule import Schedule, demanded
 from xstilts.graph.slot import Slot
 from xstilts.graph.status import status, why
@@ -44,7 +45,7 @@ class Interrupted(XstiltsError):  # noqa: N818 - being stopped is no mistake
 
     @property
     def exit_code(self) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM."""
+        """130 for Ctrl-C, 143 for SIGTERM, 138 and 140 for SIGUSR1 and SIGUSR2."""
         return 128 + self.signal
 
 
@@ -58,7 +59,7 @@ class Summary:
         elsewhere: keys another driver finished meanwhile.
         failed: key -> message.
         blocked: key -> key of the failed ancestor.
-        left: keys not tried, because the run was stopped.
+        left: keys not tried, because the run was stopped, or because its engine measures nothing.
         seconds: wall time.
     """
 
@@ -91,9 +92,8 @@ class Summary:
 def run(
     graph: Graph,
     store: Store,
-    resources: Sequence[Resources],
+    engine: Engine,
     *,
-    worker_command: Sequence[str],
     listen: Callable[[Event], None],
     keep_going: bool = True,
     wanted: Collection[str] | None = None,
@@ -106,28 +106,31 @@ def run(
     Args:
         graph: what there is to run.
         store: where finished nodes are.
-        resources: one entry per worker.
-        worker_command: starts a process that calls ``worker.serve``.
+        engine: where nodes run; ``xstilts.graph.local.LocalEngine`` for processes of this machine.
         listen: gets every event, in the calling thread.
         keep_going: whether other nodes still run after a failure.
         wanted: keys; their missing ancestors run too. ``None`` for every node.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM.
+        Interrupted: Ctrl-C or a signal of ``STOPPING``.
         StoreError: the disk refuses; nodes already running were let finish first.
         XstiltsError: a worker does not start.
     """
     started = time.monotonic()
     _tidy(store)
     pending, found = demanded(graph, store.has, wanted)
-    schedule = Schedule(pending, found, len(resources))
+    apart = [] if engine.measures else [key for key, node in pending.items() if node.kind in ALONE]
+    for key in apart:
+        del pending[key]
+    schedule = Schedule(pending, found, len(engine.places), engine.may)
     listen(RunStarted(found, schedule.total, None))
     if pending:
-        _drive(schedule, store, resources, worker_command, listen, keep_going, started)
+        _drive(schedule, store, engine, listen, keep_going, started)
         _tidy(store)  # another driver may have died meanwhile, just after it finished a node
     if schedule.error is not None:
         raise schedule.error
-    return _summary(schedule, started)
+    summary = _summary(schedule, started)
+    return replace(summary, left=(*summary.left, *apart))
 
 
 def _tidy(store: Store) -> None:
@@ -138,8 +141,7 @@ def _tidy(store: Store) -> None:
 def _drive(
     schedule: Schedule,
     store: Store,
-    resources: Sequence[Resources],
-    worker_command: Sequence[str],
+    engine: Engine,
     listen: Callable[[Event], None],
     keep_going: bool,
     started: float,
@@ -147,8 +149,8 @@ def _drive(
     """Start the slots and pass on their events until all have ended."""
     posts: queue.SimpleQueue[Event | Slot] = queue.SimpleQueue()
     slots = [
-        Slot(number, each, worker_command, store, schedule, posts.put, keep_going)
-        for number, each in enumerate(resources[: len(schedule.nodes)])
+        Slot(number, engine.places[number], engine, store, schedule, posts.put, keep_going)
+        for number in _useful(engine, [*schedule.nodes.values()])
     ]
     running = len(slots)
     try:
@@ -170,9 +172,19 @@ def _drive(
             if slot.ident is not None:
                 slot.join()
         if isinstance(error, KeyboardInterrupt):
-            number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+            number = error.args[0] if isinstance(error, _Terminated) else signal.SIGINT
             raise Interrupted(number, _summary(schedule, started)) from error
         raise
+
+
+def _useful(engine: Engine, nodes: Sequence[Node]) -> list[int]:
+    """The numbers of the places that have something to do: of equal ones no more than there are nodes for them."""
+    places, chosen = engine.places, list[int]()
+    for number, place in enumerate(places):
+        equal = sum(places[other] == place for other in chosen)
+        if equal < sum(engine.may(number, node) for node in nodes):
+            chosen.append(number)
+    return chosen
 
 
 def _summary(schedule: Schedule, started: float) -> Summary:
@@ -188,22 +200,28 @@ def _summary(schedule: Schedule, started: float) -> Summary:
     )
 
 
+STOPPING = ("SIGTERM", "SIGUSR1", "SIGUSR2")
+"""What clusters send before they take a machine back: Slurm whichever of them it is told, submitit the last."""
+
+
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, raised where Ctrl-C would be."""
+    """A signal of ``STOPPING``, raised where Ctrl-C would be."""
 
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """In the main thread, SIGTERM ends the run as Ctrl-C does."""
+    """In the main thread, the signals of ``STOPPING`` end the run as Ctrl-C does."""
 
     def handler(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        raise _Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, handler)
+    numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handled in before.items():
+            signal.signal(number, handled)

@@ -51,10 +51,17 @@ class Schedule:
         pending: key -> node in an order with parents first; parents not among them are finished.
         found: how many wanted nodes were finished before.
         slots: number of workers.
+        may: whether a slot takes a node at all; one of them always does.
     """
 
-    def __init__(self, pending: dict[str, Node], found: int, slots: int) -> None:
-        self.nodes, self.found, self.slots = pending, found, slots
+    def __init__(
+        self,
+        pending: dict[str, Node],
+        found: int,
+        slots: int,
+        may: Callable[[int, Node], bool] = lambda slot, node: True,
+    ) -> None:
+        self.nodes, self.found, self.slots, self._may = pending, found, slots, may
         self.failed: dict[str, str] = {}
         self.blocked: dict[str, str] = {}
         self.done: set[str] = set()
@@ -70,6 +77,7 @@ class Schedule:
         self._running: dict[int, str] = {}
         self._last: dict[int, str] = {}
         self._later: dict[str, float] = {}
+        self._losses: Counter[str] = Counter()
         self._seconds: dict[str, float] = defaultdict(float)
         self._timed: Counter[str] = Counter()
         self._left = Counter(node.kind for node in pending.values())
@@ -107,7 +115,7 @@ class Schedule:
                     self._withdraw(key)
                     self._running[slot] = self._last[slot] = key
                     return self.nodes[key]
-                if not self._running and not self._later:
+                if not (self._running or self._later or self._ready or self._ready_alone):
                     break
                 self.lock.wait(POLL_SECONDS if self._later else None)
             self.lock.notify_all()
@@ -150,12 +158,23 @@ class Schedule:
             self.lock.notify_all()
         return newly
 
-    def postpone(self, slot: int, node: Node) -> None:
-        """Another driver runs the node: look again later."""
+    def postpone(self, slot: int, node: Node, seconds: float = POLL_SECONDS) -> None:
+        """Another driver runs the node, or its worker was lost: look again later."""
         with self.lock:
             self._running.pop(slot, None)
-            self._later[node.key] = time.monotonic() + POLL_SECONDS
+            self._later[node.key] = time.monotonic() + seconds
             self.lock.notify_all()
+
+    def lost(self, node: Node) -> int:
+        """One more worker was lost at the node; gives how many in all."""
+        with self.lock:
+            self._losses[node.key] += 1
+            return self._losses[node.key]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to give out, now or later."""
+        return self.stopped or not (self._left.total() or self._running)
 
     def stop(self, error: BaseException | None = None) -> None:
         """Give out no more nodes; running ones may end. The first ``error`` is kept."""
@@ -199,16 +218,20 @@ class Schedule:
         if any(self.nodes[key].kind in ALONE for key in self._running.values()):
             return None
         if not self._ready:
-            return next(reversed(self._ready_alone), None) if not self._running else None
+            return self._newest(slot, self._ready_alone) if not self._running else None
         for ancestor in self._ancestors(self._last.get(slot)):
-            if family := self._families.get(ancestor):
-                return next(reversed(family))
+            if (key := self._newest(slot, self._families.get(ancestor, {}))) is not None:
+                return key
         near: set[str] = set()
-        for other, key in self._last.items():
+        for other, last in self._last.items():
             if other != slot:
-                near.update((key, *self.nodes[key].parents.values()))
-        stack = reversed(self._ready)
-        return next((k for k in stack if near.isdisjoint(self.nodes[k].parents.values())), next(reversed(self._ready)))
+                near.update((last, *self.nodes[last].parents.values()))
+        apart = (key for key in reversed(self._ready) if near.isdisjoint(self.nodes[key].parents.values()))
+        return next((key for key in apart if self._may(slot, self.nodes[key])), self._newest(slot, self._ready))
+
+    def _newest(self, slot: int, keys: dict[str, None]) -> str | None:
+        """The newest that the slot may take."""
+        return next((key for key in reversed(keys) if self._may(slot, self.nodes[key])), None)
 
     def _ancestors(self, key: str | None) -> Iterator[str]:
         """The key itself, its parents, theirs: nearest first."""

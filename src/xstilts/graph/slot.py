@@ -1,15 +1,12 @@
-"""One slot of a run: a thread that takes nodes, has its worker run them and commits what came out."""
+"""One slot of a run: a thread that takes nodes, has its worker make attempts at them and tells what came of it."""
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from xstilts.errors import StoreError, XstiltsError
+from xstilts.graph.engine import Engine, Outcome, Place, Worker, WorkerLostError
 from xstilts.graph.events import (
     Event,
     NodeBlocked,
@@ -18,22 +15,30 @@ from xstilts.graph.events import (
     NodeFailed,
     NodeProgress,
     NodeStarted,
+    SlotWaiting,
 )
 from xstilts.graph.failure import Failure
-from xstilts.graph.node import Node, Resources
+from xstilts.graph.node import Node
 from xstilts.graph.owner import now
-from xstilts.graph.process import WorkerDiedError, WorkerProcess
 from xstilts.graph.schedule import Schedule
-from xstilts.graph.store import NodeBusyError, Store
+from xstilts.graph.store import Store
+
+LOSSES = 3
+"""How often a node is begun again after its worker was lost; then it has failed, until the next run."""
+BACK_OFF_SECONDS = 1.0
+"""Before a lost node is begun again; twice as long every time."""
+
+PLACE_SECONDS = 10
+"""How long a worker waits for a place before people are told."""
 
 
 class Slot(threading.Thread):
-    """A device slot.
+    """One place.
 
     Args:
         number: 0, 1, ...
-        resources: what its worker runs on.
-        command: starts the worker.
+        place: what its worker runs on.
+        engine: starts the worker.
         store: where nodes go.
         schedule: shared by all slots.
         post: takes events, and the slot itself when it has ended.
@@ -43,17 +48,17 @@ class Slot(threading.Thread):
     def __init__(
         self,
         number: int,
-        resources: Resources,
-        command: Sequence[str],
+        place: Place,
+        engine: Engine,
         store: Store,
         schedule: Schedule,
         post: Callable[[Event | Slot], None],
         keep_going: bool,
     ) -> None:
         super().__init__(name=f"slot {number}", daemon=True)
-        self.number, self.resources, self.command = number, resources, command
+        self.number, self.place, self.engine = number, place, engine
         self.store, self.schedule, self.post, self.keep_going = store, schedule, post, keep_going
-        self._worker: WorkerProcess | None = None
+        self._worker: Worker | None = None
         self._interrupted = False
         self._guard = threading.Lock()
         self._seen_elsewhere: dict[str, str] = {}
@@ -61,8 +66,13 @@ class Slot(threading.Thread):
     def run(self) -> None:
         """Take nodes until there are none."""
         try:
-            while (node := self.schedule.take(self.number)) is not None:
-                self._attempt(node)
+            worker = self.engine.start(self.place, self.store)
+            with self._guard:
+                self._worker = worker
+                if self._interrupted:
+                    worker.kill()
+            while self._placed(worker) and (node := self.schedule.take(self.number)) is not None:
+                self._attempt(node, worker)
         except BaseException as error:
             self.schedule.stop(error)
         finally:
@@ -78,108 +88,54 @@ class Slot(threading.Thread):
             if self._worker is not None:
                 self._worker.kill()
 
-    def _attempt(self, node: Node) -> None:
+    def _placed(self, worker: Worker) -> bool:
+        """Wait until the worker can take a node; false when there is none left for it."""
+        seconds = 0
+        while not worker.wait(1.0):
+            if self.schedule.over:
+                return False
+            seconds += 1
+            if seconds == PLACE_SECONDS:
+                self.post(SlotWaiting(*self._counts(), self.number))
+        return True
+
+    def _attempt(self, node: Node, worker: Worker) -> None:
         noted = self._seen_elsewhere.get(node.key)
-        if self.store.has(node.key):
-            self._finish(node, 0.0, elsewhere=True)
-            return
-        failure = self.store.failure(node.key) if noted else None
+        failure = self.store.failure(node.key) if noted and not self.store.has(node.key) else None
         if noted and failure and failure["when"] >= noted:
-            self._fail(node, Failure(failure["type"], failure["text"]), record=False)
+            self._fail(node, Failure(failure["type"], failure["text"]))
             return
         try:
-            for parent in node.parents.values():
-                self.store.verify_once(parent)
-        except XstiltsError as error:
-            self._fail(node, Failure.of(error))
+            outcome = worker.attempt(node, lambda event: self._heard(node, event))
+        except WorkerLostError as loss:
+            self._lose(node, loss)
             return
-        worker = self._ready_worker()
-        try:
-            out = self.store.begin(node, writers=(worker.pid,))
-        except NodeBusyError as error:
-            self._wait_elsewhere(node, str(error))
-            return
-        except StoreError:
-            if not self.store.has(node.key):
-                raise
-            self._finish(node, 0.0, elsewhere=True)
-            return
-        try:
-            self._execute(node, worker, out)
-        except BaseException:
-            with suppress(OSError):  # the disk may refuse this too; the next claim removes what is left
-                self.store.release(node.key)
-            raise
+        self._settle(node, outcome)
 
-    def _execute(self, node: Node, worker: WorkerProcess, out: Path) -> None:
-        started = now()
-        self.post(NodeStarted(*self._counts(), node, self.number, self.resources.device))
-        parents = {role: self.store.path(key) for role, key in node.parents.items()}
-        try:
-            answer = worker.execute(node, parents, out, lambda event: self._progress(node, event))
-        except WorkerDiedError as death:
-            self._bury(node, worker, death)
+    def _settle(self, node: Node, outcome: Outcome) -> None:
+        match outcome.status:
+            case "done":
+                self._finish(node, outcome.seconds)
+            case "found":
+                self._finish(node, 0.0, elsewhere=True)
+            case "busy":
+                self._wait_elsewhere(node, outcome.busy)
+            case "failed":
+                assert outcome.failure is not None
+                self._fail(node, outcome.failure)
+            case "released":
+                self.schedule.leave(self.number)
+
+    def _lose(self, node: Node, loss: WorkerLostError) -> None:
+        losses = self.schedule.lost(node)
+        if losses > LOSSES:
+            failure = Failure("WorkerLost", f"{loss.what}; {losses} workers were lost at this node")
+            self.store.fail(node, failure)
+            self._fail(node, failure)
             return
-        if answer["event"] == "failed":
-            if answer["disk"]:
-                raise StoreError(**answer["disk"])
-            text = (answer["type"], answer["message"], answer["traceback"], worker.stderr_tail())
-            self._fail(node, Failure(*text))
-            return
-        try:
-            self.store.commit(node, out, self._record(worker, answer, started))
-        except (StoreError, ValueError) as error:
-            if isinstance(error.__cause__, OSError):
-                raise  # the disk's failure, not the node's
-            self._fail(node, Failure.of(error))
-            return
-        self._finish(node, answer["seconds"])
-
-    def _record(self, worker: WorkerProcess, answer: Mapping[str, Any], started: str) -> dict[str, Any]:
-        return {
-            "threads": self.resources.threads,
-            **answer["counts"],  # pre-training takes other threads, and says so
-            "started": started,
-            "finished": now(),
-            "seconds": answer["seconds"],
-            "host": socket.gethostname(),
-            "pid": worker.pid,
-            "device": self.resources.device,
-            "micro_batch_tokens": self.resources.micro_batch_tokens,
-            "gradient_checkpointing": self.resources.gradient_checkpointing,
-            "peak_memory_bytes": answer["peak_memory_bytes"],
-            "versions": worker.versions,
-        }
-
-    def _ready_worker(self) -> WorkerProcess:
-        """The worker, started if need be.
-
-        Raises:
-            XstiltsError: it does not start. No node is to blame, so the run ends.
-        """
-        if self._worker is not None:
-            return self._worker
-        try:
-            worker = WorkerProcess(self.command, self.resources)
-            with self._guard:
-                self._worker = worker
-                if self._interrupted:
-                    worker.kill()
-            worker.wait_ready()
-        except WorkerDiedError as death:
-            said = self._worker.stderr_tail().strip() if self._worker else ""
-            raise XstiltsError(f"{death.text} before it was ready", where=" ".join(self.command), hint=said) from death
-        return worker
-
-    def _bury(self, node: Node, worker: WorkerProcess, death: WorkerDiedError) -> None:
-        said = worker.stderr_tail()
-        with self._guard:
-            self._worker = None
-        worker.close()
-        if self._interrupted:
-            self.store.release(node.key)
-        else:
-            self._fail(node, Failure("WorkerDied", death.text, stderr=said))
+        message = f"{node.title} is begun again, as its worker was lost: {loss.what}"
+        self.post(NodeElsewhere(*self._counts(), node, self.number, message))
+        self.schedule.postpone(self.number, node, BACK_OFF_SECONDS * 2 ** (losses - 1))
 
     def _wait_elsewhere(self, node: Node, message: str) -> None:
         if node.key not in self._seen_elsewhere:
@@ -192,18 +148,19 @@ class Slot(threading.Thread):
             self.schedule.finish(self.number, node, None if elsewhere else seconds)
             self.post(NodeDone(*self._counts(), node, self.number, seconds, elsewhere))
 
-    def _fail(self, node: Node, failure: Failure, *, record: bool = True) -> None:
-        if record:
-            self.store.fail(node, failure)
+    def _fail(self, node: Node, failure: Failure) -> None:
         with self.schedule.lock:
             blocked = self.schedule.fail(self.number, node, failure.text, keep_going=self.keep_going)
             self.post(NodeFailed(*self._counts(), node, self.number, failure.type, failure.text))
             for child in blocked:
                 self.post(NodeBlocked(*self._counts(), child, self.number, node))
 
-    def _progress(self, node: Node, event: Mapping[str, Any]) -> None:
-        place = (event["done"], event["total"], event["unit"], event["note"])
-        self.post(NodeProgress(*self._counts(), node, self.number, *place))
+    def _heard(self, node: Node, event: Mapping[str, Any]) -> None:
+        if event["event"] == "started":
+            self.post(NodeStarted(*self._counts(), node, self.number, self.place.resources.device))
+        else:
+            place = (event["done"], event["total"], event["unit"], event["note"])
+            self.post(NodeProgress(*self._counts(), node, self.number, *place))
 
     def _counts(self) -> tuple[int, int, float | None]:
         schedule = self.schedule

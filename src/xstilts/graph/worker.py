@@ -68,6 +68,9 @@ Execute = Callable[[Node, Mapping[str, Path], Path, Resources, Progress], dict[s
 def serve(execute: Execute) -> None:
     """Run requests until the driver closes our standard input; then return, or die if a node is running."""
     die_with_parent()
+    for name in ("SIGUSR1", "SIGUSR2"):  # a cluster may signal all processes of a job; its driver decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     requests, events = _private_streams()
     lock = threading.Lock()
 

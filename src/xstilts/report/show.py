@@ -137,6 +137,11 @@ def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
         out.print(f"  xstilts why {failure['key'][:12]} --store {store}")
     if summary["blocked"]:
         out.print(f"{summary['blocked']} nodes wait for a failed one; mend it and run the same command again")
+    if summary["left"]:
+        out.print(
+            f"{summary['left']} nodes are left: run the same command again; measurements are made without --on, on the "
+            "machine that is measured"
+        )
     if not summary["failed"]:
         at, study = "" if store == "store" else f" --store {store}", summary["study"]
         out.print("Next:", markup=False)
