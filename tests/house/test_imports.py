@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("learning",),
     ("text_learning",),
     ("execute",),
-    ("catalogue", "engines", "journey", "own_text"),
+    ("catalogue", "engines", "journey", "own_text", "slurm"),
     ("exporting", "webpage"),
     ("cli",),
 )

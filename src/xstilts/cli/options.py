@@ -55,6 +55,22 @@ Stream = Annotated[
     ),
 ]
 
+On = Annotated[
+    Literal["here", "ray", "slurm"],
+    typer.Option(help="Where nodes run: on this machine, on those of a Ray cluster, or in jobs of Slurm."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="With --on ray: HOST:PORT of its head; default: the cluster this machine is part of."),
+]
+Jobs = Annotated[
+    int, typer.Option(min=0, help="With --on slurm: how many jobs to queue; 0 only follows those that run.")
+]
+SlurmOptions = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", help="With --on slurm: NAME=VALUE for sbatch; partition=gpu, time=240 (minutes) ..."),
+]
+
 
 def tell_random(folder: Path) -> None:
     """Say on standard error that a model folder holds random weights, if it does."""

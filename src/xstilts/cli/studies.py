@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +11,15 @@ from typing import Annotated
 import typer
 
 from xstilts.cli.options import (
+    Address,
     DataDir,
     Device,
+    Jobs,
     JsonTo,
     ModelAt,
+    On,
     Seeds,
+    SlurmOptions,
     StoreDir,
     Stream,
     StudyFile,
@@ -87,13 +93,18 @@ def run(
         ),
     ] = True,
     stream: Stream = "auto",
+    on: On = "here",
+    address: Address = None,
+    jobs: Jobs = 1,
+    slurm: SlurmOptions = None,
     json_to: JsonTo = None,
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
     from xstilts import journey
-    from xstilts.engines import local_engine
+    from xstilts.engines import check_precision, local_engine, ray_engine
     from xstilts.graph.progress import Display
     from xstilts.report import show
+    from xstilts.slurm import run_jobs, sbatch_options
 
     devices, task_files = device or ["cpu"], task_file or []
     with journey.open_store(store) as opened:
@@ -103,8 +114,16 @@ def run(
             replace(slot, gradient_checkpointing=gradient_checkpointing, memory_check=memory_check, stream=stream)
             for slot in slots
         ]
-        with Display(err, len(planned.graph.nodes)) as display:
-            planned, ended = journey.run_study(planned, opened, local_engine(slots), display)
+        with ExitStack() as stack:
+            display = stack.enter_context(Display(err, len(planned.graph.nodes)))
+            if on == "slurm":
+                check_precision(planned, devices)
+                planned, ended = run_jobs(planned, opened, sys.argv[1:], jobs, sbatch_options(slurm or ()), display)
+            elif on == "ray":
+                engine = stack.enter_context(ray_engine(planned, opened, slots[0], devices, threads, address))
+                planned, ended = journey.run_study(planned, opened, engine, display)
+            else:
+                planned, ended = journey.run_study(planned, opened, local_engine(slots), display)
         tables = journey.tables(opened, planned.study.name)
     if json_to is None:
         show.show_tables(tables, out)

@@ -75,6 +75,13 @@ def memory_plan(planned: Plan, devices: Sequence[str], tokens: int, room_gib: fl
     return {"micro_batch_tokens": tokens, "free_gib": there, "nodes": nodes, "ways": ways, "not_planned": unknown}
 
 
+def node_needs(planned: Plan, device: str, tokens: int) -> dict[str, int]:
+    """Key -> bytes of the machine's memory that a node holds on this kind of device, where that is known."""
+    on_card = device.startswith("cuda")
+    found = {each.node.key: each.need(each.how) for each in _needing(planned, how_of(device, tokens))}
+    return {key: need.host_bytes if on_card else need.resident for key, need in found.items()}
+
+
 def _room(device: str, given: float | None) -> int | None:
     if given is not None:
         return int(given * GIB)
