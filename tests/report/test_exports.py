@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from tiny_world import command
 from xstilts.errors import XstiltsError
 from xstilts.report.comparison.compare import compare
 from xstilts.report.comparison.page import plain
-from xstilts.report.comparison.tables import comparison_grids
 from xstilts.report.exports import check_export, csv_text, latex, latex_text, parquet_bytes, write_export
 from xstilts.report.grid import Grid
 from xstilts.report.table import Entry, Table, as_grid, markdown
@@ -72,16 +69,6 @@ def test_latex_prints_texts_as_they_are() -> None:
     text = latex([GRID])
     assert r"\begin{tabular}{lrl}" in text and r"\caption{A \& B}" in text
     assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on the path")
-def test_latex_compiles(tmp_path: Path) -> None:
-    tables = latex([GRID, *comparison_grids(compare(ROWS, study(), "test", Declared(), {}))])
-    whole = rf"\documentclass{{article}}\usepackage{{booktabs,amssymb}}\begin{{document}}{tables}\end{{document}}"
-    (tmp_path / "t.tex").write_text(whole, encoding="utf-8")
-    flags = ("-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape")
-    done = subprocess.run(["pdflatex", *flags, "t.tex"], cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
 
 
 def test_one_table_in_all_forms() -> None:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from xstilts.checking.findings import Missing, Overlap, Part, Report
@@ -22,6 +23,7 @@ def render(report: Report, console: Console) -> None:
     if report.constructed:
         _line(console, report.constructed + "\n")
     console.print(_parts_table(report))
+    _print_notes(report, console)
     if report.missing:
         console.print("\n[bold]Missing files[/bold]")
         _print_missing(report.missing, console)
@@ -41,7 +43,6 @@ def _parts_table(report: Report) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("languages", "rows", "published", "with gold"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("notes", overflow="fold")
     for (task, split), group in groupby(report.parts, key=lambda p: (p.task, p.split)):
         parts = list(group)
         found = [p for p in parts if p.found]
@@ -54,10 +55,21 @@ def _parts_table(report: Report) -> Table:
             f"{sum(p.rows or 0 for p in found):,}" if found else "-",
             "-" if report.constructed else " + ".join(published),
             f"{sum(p.with_gold for p in found):,}" if found else "-",
-            escape("; ".join(_notes(parts, found))),
             style=None if found else "dim",
         )
     return table
+
+
+def _print_notes(report: Report, console: Console) -> None:
+    """Below the table, where a list of languages has room."""
+    said = []
+    for (task, split), group in groupby(report.parts, key=lambda p: (p.task, p.split)):
+        parts = list(group)
+        said += [f"{task} {split}: {note}" for note in _notes(parts, [p for p in parts if p.found])]
+    if said:
+        console.print("\n[bold]Not as published[/bold]")
+    for line in said:
+        console.print(Padding(escape(line), (0, 0, 0, 2)))
 
 
 def _notes(parts: Sequence[Part], found: Sequence[Part]) -> Iterable[str]:

@@ -33,6 +33,9 @@ _LATEX = {
 }
 _NUMBER_SIGN = re.compile(r"(?<![^\s\[({])-(?=\d)")
 _PREAMBLE = r"% \usepackage{booktabs,amssymb}"
+_OTHER_SCRIPTS = (
+    "% Some names are in letters that pdflatex does not know: xelatex or lualatex, and a font that has them."
+)
 
 
 def check_export(file: Path) -> None:
@@ -64,7 +67,9 @@ def write_export(
 
 def latex(grids: Iterable[Grid]) -> str:
     """Each grid as a ``table`` with booktabs' rules; its notes stand below it. Every text is escaped."""
-    return "\n".join([_PREAMBLE, *(_latex_table(grid) for grid in grids)])
+    tables = [_latex_table(grid) for grid in grids]
+    foreign = [_OTHER_SCRIPTS] if any(sign > "\u017f" for table in tables for sign in table) else []
+    return "\n".join([_PREAMBLE, *foreign, *tables])
 
 
 def _latex_table(grid: Grid) -> str:

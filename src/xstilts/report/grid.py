@@ -15,6 +15,9 @@ NOTHING = "–"
 """What stands where there is nothing to say."""
 
 
+_BETWEEN = 3  # a line and a space on both of its sides
+
+
 @dataclass(frozen=True)
 class Grid:
     """A titled grid of texts with notes below; the first column names the row.
@@ -31,7 +34,13 @@ class Grid:
 
 def without_empty(grid: Grid) -> Grid:
     """The grid without the columns in which no row has anything."""
-    kept = [place for place in range(len(grid.columns)) if any(row[place] != NOTHING for row in grid.rows)]
+    places = range(len(grid.columns))
+    return without(grid, *(grid.columns[p] for p in places if all(row[p] == NOTHING for row in grid.rows)))
+
+
+def without(grid: Grid, *columns: str) -> Grid:
+    """The grid without some of its columns."""
+    kept = [place for place, column in enumerate(grid.columns) if column not in columns]
     columns, *rows = (tuple(of[place] for place in kept) for of in (grid.columns, *grid.rows))
     return replace(grid, columns=columns, rows=tuple(rows))
 
@@ -64,24 +73,35 @@ def print_grid(grid: Grid, console: Console) -> None:
     drawn = RichTable(
         title=escape(grid.title) or None, title_justify="left", header_style="bold", show_edge=False, pad_edge=False
     )
-    least = [_least_width(grid, place) for place in range(len(grid.columns))]
+    widths = _widths(grid, console.width - _BETWEEN * (len(grid.columns) - 1))
     for place, column in enumerate(grid.columns):
         left = place == 0 or column in grid.words
         style = "bold" if place == 0 else None
-        drawn.add_column(column, justify="left" if left else "right", style=style, min_width=least[place])
+        drawn.add_column(column, justify="left" if left else "right", style=style, width=widths[place])
     for row in grid.rows:
         drawn.add_row(*map(escape, row))
-    needed = sum(least) + 3 * (len(least) - 1)
-    if needed > console.width:
-        drawn.width = needed  # wider than the terminal, which wraps or scrolls: better than half a number
+    # Maybe wider than the terminal, which wraps or scrolls: better than half a number.
+    drawn.width = sum(widths) + _BETWEEN * (len(widths) - 1)
     console.print(drawn, crop=False)
     for note in grid.notes:
         console.print(Padding(escape(note), (0, 0, 0, 2)), style="dim")
     console.print()
 
 
+def _widths(grid: Grid, room: int) -> list[int]:
+    """What each column needs so that no word and no number is broken; room that is left goes where most is missing."""
+    places = range(len(grid.columns))
+    widths = [_least_width(grid, place) for place in places]
+    whole = [max(len(row[place]) for row in (grid.columns, *grid.rows)) for place in places]
+    for _ in range(room - sum(widths)):
+        place = max(places, key=lambda place: whole[place] - widths[place])
+        if widths[place] >= whole[place]:
+            break
+        widths[place] += 1
+    return widths
+
+
 def _least_width(grid: Grid, place: int) -> int:
-    """What a column needs so that no word and no number is broken."""
     words = grid.columns[place].split()
     for row in grid.rows:
         words += row[place].split() if place == 0 or grid.columns[place] in grid.words else [row[place]]

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as Grid
 
-from xstilts.report.grid import Grid as TextGrid
-from xstilts.report.grid import grid_markdown, print_grid
+from xstilts.report.grid import Grid, grid_markdown, print_grid, without
 from xstilts.report.random_weights import random_notes
 from xstilts.report.table import Table, markdown, print_table
-
-
-def _grid(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Grid:
-    grid = Grid(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
-    for number, column in enumerate(columns):  # the first names the row: it is never broken
-        justify: Literal["left", "right"] = "right" if column in right else "left"
-        grid.add_column(column, justify=justify, overflow="fold", no_wrap=number == 0)
-    return grid
 
 
 def show_plan(summary: Mapping[str, Any], out: Console) -> None:
@@ -28,27 +18,29 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
     out.print(
         f"[bold]{summary['study']}[/bold]: {summary['nodes']} nodes, {summary['done']} done; {summary['precision']}"
     )
-    grid = _grid("kind", "nodes", "state", right=("nodes",))
-    for kind, states in summary["kinds"].items():
-        grid.add_row(kind, str(sum(states.values())), ", ".join(f"{n} {s}" for s, n in states.items()))
-    out.print(grid)
-    languages = _grid("target", "split", "languages")
-    for target, splits in summary["languages"].items():
-        for split, found in splits.items():
-            languages.add_row(target, split, f"{len(found)}: {' '.join(found)}")
-    out.print()
-    out.print(languages)
+    kinds = (
+        (kind, str(sum(states.values())), ", ".join(f"{n} {s}" for s, n in states.items()))
+        for kind, states in summary["kinds"].items()
+    )
+    print_grid(Grid("", ("kind", "nodes", "state"), tuple(kinds), words=frozenset({"state"})), out)
+    languages = (
+        (target, split, f"{len(found)}: {' '.join(found)}")
+        for target, splits in summary["languages"].items()
+        for split, found in splits.items()
+    )
+    columns = ("target", "split", "languages")
+    print_grid(Grid("", columns, tuple(languages), words=frozenset(columns)), out)
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for item in summary["left_out"]:
         reasons.setdefault((item["target"], item["split"], item["reason"]), []).append(item["language"])
     if reasons:
-        out.print("\nLeft out:")
+        out.print("Left out:")
         for (target, split, reason), found in reasons.items():
             out.print(f"  {target} {split}: {reason} for {' '.join(found)}")
     said = [f"{key} come from {', '.join(names)}" for key, names in summary["stand_ins"].items()]
     said += [f"{key} are {how}" for key, how in summary["translated"].items()]
     if said:
-        out.print("\nRows:")
+        out.print("Rows:")
     for each in said:
         out.print(f"  of {escape(each)}", soft_wrap=True)
     for note in summary["hub"]:
@@ -101,7 +93,7 @@ def show_shapes(shapes: Sequence[Mapping[str, Any]], out: Console) -> None:
         "aya-101 and mT0-XXL have the shape of mt5-xxl.",
         "A model of one: xstilts shapes NAME --random-weights FOLDER",
     )
-    print_grid(TextGrid("", ("shape", *numbers), tuple(rows), notes), out)
+    print_grid(Grid("", ("shape", *numbers), tuple(rows), notes), out)
 
 
 def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = False) -> None:
@@ -115,7 +107,7 @@ def show_tables(tables: Sequence[Table], out: Console, *, as_markdown: bool = Fa
             print_table(table, out)
 
 
-def show_grids(grids: Sequence[TextGrid], out: Console, *, as_markdown: bool = False) -> None:
+def show_grids(grids: Sequence[Grid], out: Console, *, as_markdown: bool = False) -> None:
     """Tables of text; of a study without retrieval there is nothing to show."""
     if not grids:
         out.print("no retrieval was scored at more than one layer")
@@ -175,27 +167,29 @@ def show_why(found: Mapping[str, Any], out: Console) -> None:
 def show_tasks(described: Sequence[Mapping[str, Any]], out: Console) -> None:
     """One line a task."""
     for role, title in (("target", "Target tasks"), ("intermediate", "Intermediate tasks")):
-        grid = _grid("name", "shape", "languages", "score", "trained on", "licence", right=("languages",), title=title)
-        for task in (t for t in described if t["role"] == role):
-            grid.add_row(
+        rows = (
+            (
                 task["name"],
-                task["type"],
+                task["type"].replace("_", " "),
                 str(len(task["languages"])),
-                " + ".join(task["main_score"]),
+                " + ".join(task["main_score"]).replace("_", " "),
                 task["trains_on"] or "nothing",
                 task["licence"],
             )
-        out.print(grid)
-        out.print()
+            for task in described
+            if task["role"] == role
+        )
+        columns = ("name", "shape", "languages", "score", "trained on", "licence")
+        grid = Grid(title, columns, tuple(rows), words=frozenset(columns) - {"languages"})
+        print_grid(grid if role == "target" else without(grid, "languages", "trained on"), out)
     out.print("xstilts tasks --json - gives files, counts, papers, and every default with how sure we are of it.")
 
 
 def show_models(described: Mapping[str, Any], out: Console) -> None:
     """Families, then the folders asked for."""
-    grid = _grid("family", "execution", "exports to")
-    for family in described["families"]:
-        grid.add_row(family["family"], family["execution"], ", ".join(family["exports"]))
-    out.print(grid)
+    families = ((of["family"], of["execution"], ", ".join(of["exports"])) for of in described["families"])
+    columns = ("family", "execution", "exports to")
+    print_grid(Grid("", columns, tuple(families), words=frozenset(columns)), out)
     out.print("Every other AutoModel runs sorted by length and padded; plan and results say so.")
     for model in described["models"]:
         out.print(
@@ -206,15 +200,16 @@ def show_models(described: Mapping[str, Any], out: Console) -> None:
 
 def show_scores(scores: Mapping[str, Any], out: Console) -> None:
     """Official scores of a submission."""
-    grid = _grid("task", "score", "metrics", "languages", "missing", right=("score", "languages"))
+    rows = []
     for name, task in scores["tasks"].items():
         metrics = task["metrics"]
         shown = ", ".join(f"{m} {_number(v['average'])}" for m, v in metrics.items())
         count = len(next(iter(metrics.values()))["languages"]) if metrics else 0
-        grid.add_row(name, _number(task["score"]), shown, str(count), " ".join(task["missing"]))
-    out.print(grid)
+        rows.append((name, _number(task["score"]), shown, str(count), " ".join(task["missing"])))
+    columns = ("task", "score", "metrics", "languages", "missing")
+    print_grid(Grid("", columns, tuple(rows), words=frozenset({"metrics", "missing"})), out)
     groups = ", ".join(f"{name} {_number(value)}" for name, value in scores["groups"].items())
-    out.print(f"\n{groups}\noverall {_number(scores['overall'])}")
+    out.print(f"{groups}\noverall {_number(scores['overall'])}")
 
 
 def show_clean(report: Sequence[Mapping[str, Any]], removed: bool, out: Console) -> None:
