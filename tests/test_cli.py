@@ -172,11 +172,20 @@ def test_submissions_that_cannot_be_scored(call: Call, submission: tuple[Path, P
     assert "test-de.json:1: not json" in refused(call, *ours, "--partial")
 
 
-def test_alone_it_greets(call: Call) -> None:
+def test_alone_it_greets_and_says_what_is_next(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
     out, _ = call()
     assert out.startswith(f"xstilts {xstilts.__version__}")
     for verb in ("tasks", "data check", "plan", "run", "score"):
         assert f"xstilts {verb}" in out
+    assert out.endswith("Next: xstilts run pocket --data pocket\n")
+    (tmp_path / "store" / "studies").mkdir(parents=True)
+    (tmp_path / "store" / "studies" / "mine.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert call()[0].endswith("Next: xstilts results mine\n")
+    monkeypatch.setenv("XSTILTS_STORE", str(tmp_path / "store"))
+    assert f"xstilts results mine --store {tmp_path / 'store'}" in call()[0].replace("\n", "")
     assert call("--version")[0] == f"xstilts {xstilts.__version__}\n"
 
 

@@ -173,10 +173,11 @@ class Machine:
         url: the hub's address.
         warm: work in one process that stays (one more for work without a network), and not in a new one each time; close
             it at the end.
+        token: the user's, in ``HF_TOKEN``.
     """
 
-    def __init__(self, home: Path, url: str, *, warm: bool = False) -> None:
-        self.home, self.url, self.warm = home, url, warm
+    def __init__(self, home: Path, url: str, *, warm: bool = False, token: str = "") -> None:
+        self.home, self.url, self.warm, self.token = home, url, warm, token
         self.data = home / "data"
         self._processes: dict[bool, subprocess.Popen[str]] = {}
 
@@ -185,6 +186,7 @@ class Machine:
         kept = {k: v for k, v in environment().items() if not k.startswith("HF_")}
         own = {"HF_HOME": str(self.home / "hf"), "HF_ENDPOINT": self.url, "HOME": str(self.home)}
         own |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_ETAG_TIMEOUT": "5", "HF_HUB_DOWNLOAD_TIMEOUT": "5"}
+        own |= {"HF_TOKEN": self.token} if self.token else {}
         return {**kept, **own, **({"HF_HUB_OFFLINE": "1"} if offline else {})}
 
     def run(self, *arguments: object, expect: int = 0, offline: bool = False) -> tuple[str, str]:

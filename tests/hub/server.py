@@ -49,12 +49,13 @@ class Hub:
         self.faults: list[tuple[str, Fault, int]] = []
         self.requests: list[str] = []
         self.ranges: list[str] = []
+        self.tokens: set[str] = set()
         self.url = self.elsewhere = ""  # the hub, and the host that holds its large files
         self.lock = threading.Lock()
 
     def forget(self) -> None:
         """Hold nothing, fail at nothing, remember no request."""
-        for held in (self.repositories, self.faults, self.requests, self.ranges):
+        for held in (self.repositories, self.faults, self.requests, self.ranges, self.tokens):
             held.clear()
 
     def commit(self, kind: Kind, identity: str, files: Mapping[str, bytes], branch: str = "main") -> str:
@@ -126,6 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(f"{method} {path}")
         self.hub.ranges.append(self.headers.get("Range") or "")
+        self.hub.tokens.add(self.headers.get("Authorization") or "")
         fault = self.hub.next_fault(method, self.path)
         if fault == "slow":
             time.sleep(0.5)

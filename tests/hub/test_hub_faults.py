@@ -103,6 +103,15 @@ def test_a_gated_dataset_says_how_to_get_in(machine: Machine, hub: Hub) -> None:
     assert "HF_TOKEN" in error
 
 
+def test_a_token_is_shown_to_the_hub_and_written_nowhere(tmp_path: Path, hub: Hub) -> None:
+    machine = Machine(tmp_path, hub.url, token="hf_of_this_test")
+    fetched = machine.fetch(model_only(machine))
+    assert "Bearer hf_of_this_test" in hub.tokens
+    assert "hf_of_this_test" not in fetched["stderr"]
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and b"hf_of_this_test" in path.read_bytes()]
+    assert written == []
+
+
 @pytest.mark.parametrize(("identity", "told"), [("tests/absent", "no such repository"), ("tests/tiny", "revision")])
 def test_a_model_or_revision_that_is_not_there(machine: Machine, identity: str, told: str) -> None:
     file = model_only(machine, identity, revision="v9")

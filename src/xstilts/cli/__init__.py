@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ import xstilts
 from xstilts.cli import (
     bench,
     comparing,
+    completion,
     data,
     exporting,
     looking,
@@ -54,9 +56,18 @@ xstilts {version}: English intermediate tasks, zero-shot in 40 languages.
   xstilts export MODEL --to DIR      a folder that others load, with its card
   xstilts translate TASK --to LL     training rows in another language
 
-  xstilts VERB --help                more about one of them"""
+  xstilts VERB --help                more about one of them
 
-app = typer.Typer(add_completion=True, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+Next: {next_step}"""
+
+EPILOG = (
+    "Exit status: 0 all that was asked for was done; 1 some of it failed; 2 bad input; 130, 143 interrupted: the same "
+    "command goes on; 141 the reader of the output left."
+)
+
+app = typer.Typer(
+    add_completion=False, epilog=EPILOG, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 for verb in (
     studies.plan,
     studies.run,
@@ -78,6 +89,7 @@ for verb in (
     exporting.export,
     translating.translate,
     studies.clean,
+    completion.completion,
 ):
     app.command()(verb)
 app.add_typer(data.app, name="data")
@@ -93,14 +105,26 @@ def greet(
     if version:
         out.print(f"xstilts {xstilts.__version__}")
     elif context.invoked_subcommand is None:
-        out.print(GREETING.format(version=xstilts.__version__), markup=False)
+        out.print(GREETING.format(version=xstilts.__version__, next_step=_next_step()), markup=False)
+
+
+def _next_step() -> str:
+    """What to type now: to begin, or to see what the store here holds."""
+    store = Path(os.environ.get("XSTILTS_STORE") or "store")
+    studies = sorted(path.stem for path in (store / "studies").glob("*.json"))
+    if not studies:
+        return "xstilts run pocket --data pocket"
+    at = "" if str(store) == "store" else f" --store {store}"
+    more = f" (one of {len(studies)} studies)" if len(studies) > 1 else ""
+    return f"xstilts results {studies[0]}{at}{more}"
 
 
 def main() -> None:
     """Run the command line; what users can mend ends in one clear message and exit status 2."""
+    completion.answer_shells()
     try:
         # Without standalone mode click returns the status of an Exit instead of raising it.
-        ended = app(standalone_mode=False)
+        ended = app(prog_name="xstilts", complete_var=completion.VARIABLE, standalone_mode=False)
         sys.stdout.flush()  # a reader that left is met here, not when Python ends
         sys.exit(ended if isinstance(ended, int) else 0)
     except XstiltsError as error:
@@ -121,6 +145,7 @@ def main() -> None:
     except Exception as error:
         if type(error).__module__.startswith(("typer", "click")) and hasattr(error, "format_message"):
             said = error.format_message()  # of a group of verbs without one: its help
-            err.print(said if said.startswith("Usage:") else f"error: {said}", markup=False)
+            said = said if said.startswith("Usage:") else f"error: {said.replace('Value error, ', '')}"
+            err.print(said, markup=False, soft_wrap=True)
             sys.exit(2)
         raise

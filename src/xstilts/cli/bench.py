@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xstilts.cli import completion
 from xstilts.cli.options import DataDir, JsonTo, StoreDir, TaskFile, emit, err, out, tell_random
 from xstilts.cli.own_text import Device as OneDevice
 from xstilts.cli.own_text import ModelName, Precision
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 LINE_SECONDS = 60.0
 
 
-Target = Annotated[str, typer.Option(help="The target task whose rows are answered.")]
+Target = Annotated[
+    str, typer.Option(help="The target task whose rows are answered.", autocompletion=completion.target_names)
+]
 Split = Annotated[Literal["dev", "test"], typer.Option(help="Of the target.")]
 Languages = Annotated[str | None, typer.Option(help="a,b; default: all that have files.")]
 Rows = Annotated[int, typer.Option(min=1, help="Of each language.")]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xstilts.cli import completion
 from xstilts.cli.options import JsonTo, StoreDir, TaskFile, emit, err, out
 from xstilts.cli.published import published
 
@@ -17,10 +18,12 @@ app = typer.Typer(
 
 @app.command()
 def arms(
-    study: Annotated[str, typer.Argument(help="A study of the store.")],
+    study: Annotated[str, typer.Argument(help="A study of the store.", autocompletion=completion.stored_studies)],
     store: StoreDir = Path("store"),
     split: Annotated[str, typer.Option(help="dev or test.")] = "test",
-    target: Annotated[str | None, typer.Option(help="Show this target by language.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Show this target by language.", autocompletion=completion.target_names)
+    ] = None,
     level: Annotated[float | None, typer.Option(help="Another level than the study declares (0.05).")] = None,
     rounds: Annotated[
         int, typer.Option(min=0, help="Draws of the example bootstrap over evaluation rows; 0 for none.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xstilts.cli import completion
 from xstilts.cli.options import JsonTo, TaskFile, emit, out
 from xstilts.errors import XstiltsError
 
@@ -15,15 +16,32 @@ if TYPE_CHECKING:
     from xstilts.exporting.xtreme_folder import Submission
 
 Form = Literal["transformers", "sentence-transformers", "xtreme"]
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|STUDY",
+        help="A model folder or a key of the store; with --as xtreme a study of the store.",
+        autocompletion=completion.stored_studies,
+    ),
+]
+OneModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="xtreme: a model of the study, where it has several.",
+        autocompletion=completion.stored_models,
+    ),
+]
+OneArm = Annotated[
+    str | None,
+    typer.Option(
+        "--arm", help="xtreme: an arm of the study, where it has several.", autocompletion=completion.stored_arms
+    ),
+]
 
 
 def export(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|STUDY", help="A model folder or a key of the store; with --as xtreme a study of the store."
-        ),
-    ],
+    what: What,
     to: Annotated[Path, typer.Option("--to", help="A new folder; it appears whole or not at all.")],
     form: Annotated[
         Form, typer.Option("--as", help="A Hugging Face folder, modules of that library, or an XTREME submission.")
@@ -38,10 +56,8 @@ def export(
     pooling: Annotated[
         Literal["mean", "first"] | None, typer.Option(help="sentence-transformers: default: as --layer, else mean.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="xtreme: a model of the study, where it has several.")
-    ] = None,
-    arm: Annotated[str | None, typer.Option("--arm", help="xtreme: an arm of the study, where it has several.")] = None,
+    model: OneModel = None,
+    arm: OneArm = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="xtreme: a seed of the study, where it has several.")
     ] = None,

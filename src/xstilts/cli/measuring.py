@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.options import JsonTo, StoreDir, emit, err, out
+from xstilts.cli import completion
+from xstilts.cli.options import JsonTo, StoreDir, StoredStudy, emit, err, out
 
 
 def impact(
-    study: Annotated[str | None, typer.Argument(help="One study; default: all of the store.")] = None,
+    study: StoredStudy = None,
     store: StoreDir = Path("store"),
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page as Markdown, without figures.")] = False,
     page: Annotated[
@@ -40,7 +41,7 @@ def impact(
 
 
 def choose(
-    target: Annotated[str, typer.Option(help="The target task.")],
+    target: Annotated[str, typer.Option(help="The target task.", autocompletion=completion.target_names)],
     languages: Annotated[
         str | None, typer.Option(help="a,b: score and cost over these; default: all measured.")
     ] = None,

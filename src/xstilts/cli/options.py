@@ -12,12 +12,20 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from xstilts.cli import completion
 from xstilts.errors import XstiltsError
 
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
 
-StudyFile = Annotated[Path, typer.Argument(help="A study file (YAML), or the name of a shipped recipe.")]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(help="A study file (YAML), or the name of a shipped recipe.", autocompletion=completion.study_files),
+]
+StoredStudy = Annotated[
+    str | None,
+    typer.Argument(help="One study; default: all of the store.", autocompletion=completion.stored_studies),
+]
 DataDir = Annotated[Path, typer.Option("--data", envvar="XSTILTS_DATA", help="Folder with the published files.")]
 StoreDir = Annotated[Path, typer.Option("--store", envvar="XSTILTS_STORE", help="Folder with finished results.")]
 ModelAt = Annotated[list[str] | None, typer.Option("--model", help="NAME=FOLDER: where a model of the study lies.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xstilts.cli.options import JsonTo, emit, err, out, write_text
+from xstilts.cli.options import JsonTo, StoredStudy, emit, err, out, write_text
 
 if TYPE_CHECKING:
     from xstilts.published.numbers import Published
@@ -26,7 +26,7 @@ Records = Annotated[
 
 
 def published(
-    study: Annotated[str | None, typer.Argument(help="One study of the store; default: all.")] = None,
+    study: StoredStudy = None,
     store: StoreIfAny = None,
     data: DataIfAny = None,
     records: Records = None,

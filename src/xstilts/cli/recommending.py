@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from xstilts.cli import completion
 from xstilts.cli.options import Device, JsonTo, StoreDir, emit, err, out, write_text
 from xstilts.cli.published import DataIfAny, Records, own_studies
 from xstilts.errors import StudyError
 
 
 def recommend(
-    target: Annotated[str, typer.Argument(help="The target task.")],
+    target: Annotated[str, typer.Argument(help="The target task.", autocompletion=completion.target_names)],
     store: StoreDir = Path("store"),
     data: DataIfAny = None,
     model: Annotated[

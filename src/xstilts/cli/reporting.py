@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.options import StoreDir, err
+from xstilts.cli.options import StoreDir, StoredStudy, err
 from xstilts.cli.published import DataIfAny
 
 
 def report(
-    study: Annotated[str | None, typer.Argument(help="One study; default: all of the store.")] = None,
+    study: StoredStudy = None,
     store: StoreDir = Path("store"),
     page: Annotated[Path, typer.Option("-o", "--out", help="Write the page to FILE.html.")] = Path("report.html"),
     data: DataIfAny = None,

@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from xstilts.cli import completion
 from xstilts.cli.options import JsonTo, emit, err, out
 from xstilts.errors import XstiltsError
 
 
 def shapes(
-    name: Annotated[str | None, typer.Argument(help="A named shape; default: all are listed.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A named shape; default: all are listed.", autocompletion=completion.shape_names),
+    ] = None,
     random_weights: Annotated[
         Path | None,
         typer.Option("--random-weights", help="Write a model folder of this shape, its weights drawn, not learned."),

@@ -21,6 +21,7 @@ from xstilts.cli.options import (
     Seeds,
     SlurmOptions,
     StoreDir,
+    StoredStudy,
     Stream,
     StudyFile,
     TaskFile,
@@ -134,7 +135,7 @@ def run(
 
 
 def status(
-    study: Annotated[str | None, typer.Argument(help="One study; default: all of the store.")] = None,
+    study: StoredStudy = None,
     store: StoreDir = Path("store"),
     json_to: JsonTo = None,
 ) -> None:
@@ -163,7 +164,7 @@ def why(
 
 
 def results(
-    study: Annotated[str | None, typer.Argument(help="One study; default: all of the store.")] = None,
+    study: StoredStudy = None,
     store: StoreDir = Path("store"),
     by_language: Annotated[
         bool | None, typer.Option("--by-language/--no-by-language", help="Tables by language, too.")

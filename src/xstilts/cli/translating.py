@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xstilts.cli import completion
 from xstilts.cli.options import DataDir, JsonTo, emit, err, out
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ LINE_SECONDS = 30.0
 
 
 def translate(
-    task: Annotated[str, typer.Argument(help="An intermediate or target task (xstilts tasks).")],
+    task: Annotated[
+        str,
+        typer.Argument(help="An intermediate or target task (xstilts tasks).", autocompletion=completion.task_names),
+    ],
     target: Annotated[str, typer.Option("--to", help="Language of the new rows: es, de, ...")],
     engine: Annotated[
         str,
