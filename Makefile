@@ -26,7 +26,7 @@ if [[ -z $${XSTILTS_SEQEVAL_0012:-} && -d $(SEQEVAL_0012) ]]; then \
 if [[ -z $${XSTILTS_SEQEVAL_122:-} && -d $(SEQEVAL_122) ]]; then export XSTILTS_SEQEVAL_122="$$PWD/$(SEQEVAL_122)"; fi;
 endef
 
-.PHONY: help install run test test-gpu check format oracles e5-small bench bench-quick clean
+.PHONY: help install run test test-gpu check docs format oracles e5-small bench bench-quick clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,13 @@ check: install ## formatting, lint, types, and the rules of the house
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@$(environment) $(BIN)/python -m pytest tests/house
+
+$(VENV)/.docs-installed: $(VENV)/.installed
+	$(PIP) -e '.[dev,docs]'
+	@touch $@
+
+docs: $(VENV)/.docs-installed ## build the documentation into site/ (open site/index.html); a link or page that fails stops it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
 
 format: install ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
@@ -92,5 +99,5 @@ bench-quick: $(VENV)/.bench-installed ## every line of it with few rows and a ti
 	@$(BIN)/python -m benchmarks.suite --quick
 
 clean: ## remove everything make has made (never a store)
-	rm -rf $(VENV) .oracles .cache dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .oracles .cache dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

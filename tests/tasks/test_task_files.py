@@ -1,4 +1,4 @@
-"""A task from outside the package: the one that CONTRIBUTING.md shows, and the reader it is made with."""
+"""A task from outside the package: the one that the guide shows, and the reader it is made with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xstilts.errors import DataError
 from xstilts.task_types import PairExample
 from xstilts.tasks.folder import DataFolder, read_examples
 
-GUIDE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "own-task.md"
 
 
 def test_the_task_that_the_guide_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """From a study to its nodes.
 
-[pretrain ->] [prune ->] train or mix (intermediate) -> train (target) -> predict -> score, and for retrieval: retrieve ->
-calibrate -> score. Measurements follow from all of these. Whatever can change a result is in a spec; what people call things
-is in labels; where files lie is beside the graph.
+pretrain, prune (where asked for) -> train or mix (intermediate) -> train (target) -> predict -> score, and for retrieval:
+retrieve -> calibrate -> score. Measurements follow from all of these. Whatever can change a result is in a spec; what people
+call things is in labels; where files lie is beside the graph.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def compare(
         to_come: the tests that an unfinished study still lacks scores for.
 
     Raises:
-        as ``compare_study``.
+        StatisticsError: as ``compare_study``.
     """
     used = declared.level if level is None else level
     check_share(used, "the level")

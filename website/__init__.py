@@ -1,0 +1,1 @@
+"""The documentation as a site: what is made from the code, the records and the texts of the project."""
