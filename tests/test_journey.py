@@ -158,11 +158,11 @@ def test_killed_at_random_points_and_taken_up_again_gives_equal_results(tmp_path
     assert finished(hurt) == total
 
 
-def test_a_flipped_byte_in_a_finished_model_is_found_and_named(tmp_path: Path) -> None:
+def test_a_flipped_byte_in_a_finished_model_is_found_and_the_model_made_again(tmp_path: Path) -> None:
     study = small_study(tmp_path, arms={"none": {}}, languages="all")
     store = tmp_path / "store"
     command(*run_command(study, store))
-    payload = Store(store).studies()["tiny"]
+    payload, calm = Store(store).studies()["tiny"], results(store)
     (trained,) = [n["key"] for n in payload["nodes"] if n["kind"] == "train"]
     for node in payload["nodes"]:
         if node["kind"] in ("predict", "score") and node["spec"]["task"] == "pawsx":
@@ -171,22 +171,9 @@ def test_a_flipped_byte_in_a_finished_model_is_found_and_named(tmp_path: Path) -
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    before = finished(store)
-    said = command(*run_command(study, store, "--json", tmp_path / "run.json"), expect=1)
-    assert said == ""
-    ran = json.loads((tmp_path / "run.json").read_text())
-    (failed,) = ran["failed"]
-    assert failed["title"].startswith("predict tiny/none/pawsx")
-    for part in (str(weights), "sha-256", f"xstilts clean --store {store} --node {trained[:12]}"):
-        assert part in failed["message"]
-    assert (ran["blocked"], finished(store)) == (1, before)
-    rows = results(store)
-    assert {r["status"] for r in rows if r["target"] == "pawsx"} == {"blocked"}
-    assert all(r["value"] is not None for r in rows if r["target"] == "tatoeba")
-    # The named command mends it.
-    command("clean", "--store", store, "--node", trained[:12], "--yes")
     command(*run_command(study, store))
-    assert {r["status"] for r in results(store)} <= {"ok", "chance", "collapsed"}
+    assert (store / "damaged" / f"{trained}.1" / "model" / "model.safetensors").read_bytes() == content
+    assert results(store) == calm
 
 
 def test_one_failing_target_leaves_the_others_done(tmp_path: Path) -> None:

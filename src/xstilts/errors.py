@@ -7,7 +7,8 @@ XstiltsError
 ├── PredictionError  somebody's predictions: missing language, wrong number of lines
 ├── ModelError       a model folder or head that does not fit the task
 ├── StoreError       the store: damaged node, disk full, read-only
-├── TrainingError    a run that cannot go on: NaN loss, no rows left
+├── TrainingError    a run that cannot go on: no rows left
+│   └── NotFiniteError   a loss, gradient or dev score that is no number
 ├── DeviceMemoryError the device's memory does not hold what cannot be made smaller by itself
 ├── MeasurementError a measured process failed, or there is nothing to measure
 ├── MemoryNeedError  what is asked needs more memory than the device has
@@ -76,6 +77,10 @@ class StoreError(XstiltsError):
 
 class TrainingError(XstiltsError):
     """Training cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss, a gradient or a dev score is not a number."""
 
 
 class DeviceMemoryError(XstiltsError):

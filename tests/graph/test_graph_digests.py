@@ -83,7 +83,7 @@ def test_two_processes_keep_each_others_digests(tmp_path: Path, source: Path) ->
     two.digest(other)
     one.save()
     two.save()
-    assert set(json.loads(one.path.read_text())) == {str(source), str(other)}
+    assert set(json.loads(one.path.read_text())["files"]) == {str(source), str(other)}
 
 
 def test_a_damaged_cache_is_rebuilt(tmp_path: Path, source: Path) -> None:
@@ -94,6 +94,16 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path, source: Path) -> None:
         assert known.digest(source) == sha("one")
         known.save()
         assert Digests(path).digest(source) == sha("one")
+
+
+def test_a_flipped_digit_in_the_cache_is_no_other_digest(tmp_path: Path, source: Path) -> None:
+    known = Digests(tmp_path / "digests.json")
+    known.digest(source)
+    known.save()
+    text = known.path.read_text()
+    known.path.write_text(text.replace(sha("one"), sha("two")))
+    assert text != known.path.read_text()
+    assert Digests(known.path).digest(source) == sha("one")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_two_drivers_one_killed(store: Store, log: Path, start: Start, expected:
 def test_a_half_written_node_is_never_taken(store: Store, start: Start) -> None:
     slow = graph(60.0)
     driver = start(1, 60.0)
-    wait_for(lambda: any(store.root.glob("work/*/out/result.txt")))
+    wait_for(lambda: any(store.root.glob("work/*/*/*/out/result.txt")))
     assert list(status(slow, store).values()).count("running") == 1
     driver.kill()
     end(driver)
@@ -166,7 +166,7 @@ def test_a_half_written_node_is_never_taken(store: Store, start: Start) -> None:
 
 def test_ctrl_c_does_not_wait_for_the_node(store: Store, start: Start) -> None:
     driver = start(2, 600.0)
-    wait_for(lambda: len(list(store.root.glob("work/*/out/result.txt"))) == 2)
+    wait_for(lambda: len(list(store.root.glob("work/*/*/*/out/result.txt"))) == 2)
     driver.send_signal(signal.SIGINT)
     assert end(driver)[0] == 130
     assert leftovers(store) == []
@@ -176,6 +176,6 @@ def test_ctrl_c_does_not_wait_for_the_node(store: Store, start: Start) -> None:
 def test_a_claim_that_outlived_its_finished_node_is_dropped(store: Store) -> None:
     made = GRAPH.nodes[0]
     assert go(GRAPH, store, wanted=[made.key]).complete
-    (store.work(made.key) / "out").mkdir(parents=True)  # the driver died just after the rename
+    (store.work(made.key) / "0001" / "id" / "out").mkdir(parents=True)  # the driver died just after the rename
     assert go(GRAPH, store, wanted=[made.key]).complete
-    assert leftovers(store) == []
+    assert list((store.root / "work").iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -14,19 +13,20 @@ from typing import Any
 
 import pytest
 from toy_graph import contents, leftovers, node
+from toy_graph import die as kill_owner
 from toy_graph import go as go_toy
 
 from tiny_world import tiny_data, tiny_study
-from xstilts.errors import StoreError, TrainingError
+from xstilts.errors import TrainingError
 from xstilts.graph.claim import Claim
 from xstilts.graph.clean import removable, removable_node, remove
 from xstilts.graph.disk import digest_file
+from xstilts.graph.events import Event, NodeProgress
 from xstilts.graph.failure import Failure
 from xstilts.graph.local import LocalEngine
 from xstilts.graph.node import Graph, Resources
-from xstilts.graph.owner import Owner
-from xstilts.graph.run import Summary, run, status
-from xstilts.graph.store import NodeBusyError, Store
+from xstilts.graph.run import Interrupted, Summary, run, status
+from xstilts.graph.store import ClaimLostError, NodeBusyError, Store
 from xstilts.model_source import find_model
 from xstilts.plan import Plan, make_plan
 from xstilts.study import parse_study
@@ -48,14 +48,14 @@ def leave_checkpoint(store: Store, step: int = 3) -> Path:
 
 def die(store: Store) -> None:
     """The claim's processes are dead from now on."""
-    path = store.work(MADE.key) / "owner.json"
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "births": {str(told["pid"]): "an earlier process"}}))
+    kill_owner(store, MADE.key)
 
 
 def kept(store: Store) -> list[str]:
-    """What lies in the node's work folder."""
-    return sorted(p.relative_to(store.work(MADE.key)).as_posix() for p in store.work(MADE.key).rglob("*"))
+    """What lies in the folders of the node's attempts, and who holds it."""
+    attempts = [p for p in store.work(MADE.key).glob("*/*") if p.is_dir()]
+    owner = ["owner.json"] * len(list(store.work(MADE.key).glob("*/owner.json")))
+    return sorted([*owner, *(p.relative_to(of).as_posix() for of in attempts for p in of.rglob("*"))])
 
 
 CHECKPOINT = ["checkpoints", "checkpoints/step-00000003", "checkpoints/step-00000003/weights"]
@@ -103,14 +103,14 @@ def test_what_other_resources_or_a_mended_disk_may_cure_costs_no_checkpoint(
 ) -> None:
     made = node("train", "a", saves=1, raises=error)
     assert go_toy(Graph("g", (made,)), store).failed == {made.key: "no more"}
-    assert store.has_checkpoints(made.key) is stays
+    assert store.leases.has_checkpoints(made.key) is stays
     assert store.claims() == [made.key] * stays
     assert status(Graph("g", (made,)), store) == {made.key: "failed"}
 
 
-@pytest.mark.parametrize("dies_at", range(4))
+@pytest.mark.parametrize("dies_at", range(5))
 def test_a_takeover_that_dies_loses_no_checkpoint(store: Store, monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
-    """At each of its renames: of ``out``, of ``scratch``, of the owner's file, and after them."""
+    """At each of its renames: of the claim, of the old owner's file, of the checkpoints, of the rest; and after them."""
     leave_checkpoint(store)
     die(store)
     calls = iter(range(100))
@@ -126,7 +126,7 @@ def test_a_takeover_that_dies_loses_no_checkpoint(store: Store, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", stopping(Path.rename))
         patch.setattr(Path, "replace", stopping(Path.replace))
-        if dies_at < 3:
+        if dies_at < 4:
             with pytest.raises(KeyboardInterrupt):
                 Store(store.root).begin(MADE)
         else:
@@ -144,7 +144,7 @@ def test_after_a_takeover_the_former_worker_may_not_write_and_its_driver_not_rel
     die(store)
     other = Store(store.root)
     now = Claim.of(other.begin(MADE))
-    with pytest.raises(StoreError, match="another driver has taken this node over"), former.held():
+    with pytest.raises(ClaimLostError, match="another driver has taken this node over"), former.held():
         pytest.fail("was let in")
     store.release(MADE.key)
     store.fail(MADE, TrainingError("late"))
@@ -154,18 +154,18 @@ def test_after_a_takeover_the_former_worker_may_not_write_and_its_driver_not_rel
         Store(store.root).begin(MADE)
 
 
-def test_a_takeover_waits_while_a_checkpoint_is_put_in_place(store: Store) -> None:
+def test_after_a_takeover_whatever_the_former_worker_still_writes_is_in_nobodys_way(store: Store) -> None:
     former = Claim.of(leave_checkpoint(store))
     die(store)
-    former = Claim.of(former.folder / "out")
-    taken = threading.Thread(target=Store(store.root).begin, args=(MADE,))
-    with former.held():
-        taken.start()
-        taken.join(0.2)
-        assert taken.is_alive()
-        assert (former.folder / "out" / "half.txt").exists()
-    taken.join(10)
-    assert not (former.folder / "out" / "half.txt").exists()
+    Store(store.root).begin(MADE)
+    late = former.checkpoints / "step-00000004"
+    late.mkdir(parents=True)
+    (former.folder / "out" / "late.txt").parent.mkdir()
+    (former.folder / "out" / "late.txt").write_text("late")
+    die(store)
+    claim = Claim.of(Store(store.root).begin(MADE))
+    assert [p.name for p in claim.checkpoints.iterdir()] == ["step-00000003"]
+    assert list((claim.folder / "out").iterdir()) == []
 
 
 def test_clean_offers_checkpoints_of_the_dead_and_never_of_the_living(store: Store) -> None:
@@ -212,12 +212,12 @@ def test_clean_offers_a_dead_attempt_without_checkpoints_whoever_needs_its_node(
 # A real training in a real worker
 
 
-SETTINGS = {"epochs": 8, "batch_size": 4, "dropout": 0.1, "selection": "dev", "patience": 40}
+SETTINGS = {"epochs": 16, "batch_size": 4, "dropout": 0.1, "selection": "dev", "patience": 40}
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """One PAWS-X training, of 48 steps."""
+    """One PAWS-X training, of 96 steps."""
     choice = {"arms": {"none": {}}, "targets": ["pawsx"], "splits": ["dev"], "languages": ["de"]}
     raw = tiny_study(**choice, training={"target": SETTINGS})
     study = parse_study(raw)
@@ -225,12 +225,14 @@ def plan() -> Plan:
     return make_plan(study, DataFolder(tiny_data()), models, precision="fp32", digest=digest_file)
 
 
-def go(plan: Plan, store: Store, checkpoint_seconds: float) -> tuple[str, Summary]:
+def go(
+    plan: Plan, store: Store, checkpoint_seconds: float, listen: Callable[[Event], None] = lambda event: None
+) -> tuple[str, Summary]:
     """Run the plan's training; gives its key."""
     (key,) = (n.key for n in plan.graph if n.kind == "train")
     resources = Resources(plan.files, plan.models, threads=1, checkpoint_seconds=checkpoint_seconds)
     command = [sys.executable, "-m", "xstilts.execute"]
-    summary = run(plan.graph, store, LocalEngine([resources], command), listen=lambda e: None, wanted=[key])
+    summary = run(plan.graph, store, LocalEngine([resources], command), listen=listen, wanted=[key])
     return key, summary
 
 
@@ -241,8 +243,8 @@ def kill_worker(store: Store, key: str, steps: int) -> Callable[[], int]:
     def watch() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            saved = [int(p.name[5:]) for p in store.work(key).glob("checkpoints/step-*")]
-            owner = Owner.read(store.work(key) / "owner.json")
+            saved = [int(p.name[5:]) for p in store.work(key).glob("*/*/checkpoints/step-*")]
+            owner = store.owner(key)
             if saved and max(saved) >= steps and owner is not None:
                 seen.append(max(saved))
                 (worker,) = (int(pid) for pid in owner.births if int(pid) != os.getpid())
@@ -260,24 +262,50 @@ def kill_worker(store: Store, key: str, steps: int) -> Callable[[], int]:
     return last
 
 
-def test_kill_9_of_a_training_worker_and_the_same_command_again(plan: Plan, tmp_path: Path) -> None:
-    calm, store = Store(tmp_path / "calm"), Store(tmp_path / "store")
-    key, summary = go(plan, calm, checkpoint_seconds=1e9)
-    assert summary.complete
+@pytest.fixture(scope="module")
+def calm(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store in which the training ran undisturbed."""
+    store = Store(tmp_path_factory.mktemp("calm"))
+    assert go(plan, store, checkpoint_seconds=1e9)[1].complete
+    return store
+
+
+def test_kill_9_of_a_training_worker_and_the_same_command_again(plan: Plan, calm: Store, store: Store) -> None:
+    (key,) = calm
     steps = calm.record(key)["attempt"]["training"]["planned_steps"]
-    assert steps == 48
+    assert steps == 96
     killed_at = kill_worker(store, key, steps // 3)
     _, summary = go(plan, store, checkpoint_seconds=0)
     saved = killed_at()
     assert summary.failed.keys() == {key}
     assert "signal 9" in summary.failed[key]
-    assert store.has_checkpoints(key)
+    check_resumed(plan, calm, store, saved)
+
+
+def test_sigterm_saves_where_a_training_is_and_the_same_command_goes_on(plan: Plan, calm: Store, store: Store) -> None:
+    """No checkpoint is due by the clock; the one that is found was written because of the signal."""
+
+    def stop(event: Event) -> None:
+        if isinstance(event, NodeProgress) and event.unit == "steps":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as stopped:
+        go(plan, store, checkpoint_seconds=1e9, listen=stop)
+    assert stopped.value.exit_code == 143
+    assert store.failures() == []
+    check_resumed(plan, calm, store, 1)
+
+
+def check_resumed(plan: Plan, calm: Store, store: Store, saved: int) -> None:
+    """The next run goes on from step ``saved`` or later, to the very weights of the undisturbed one."""
+    (key,) = calm
+    assert store.leases.has_checkpoints(key)
     _, summary = go(plan, store, checkpoint_seconds=1e9)
     assert summary.complete
     name = "model/model.safetensors"
     assert store.files(key)[name] == calm.files(key)[name]
     (resumed,) = store.record(key)["attempt"]["training"]["resumed"]
-    assert saved <= resumed["step"] < steps
+    assert saved <= resumed["step"] < 96
     assert resumed["same_conditions"]
     assert resumed["damaged"] == []
     assert calm.record(key)["attempt"]["training"]["resumed"] == []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from toy_graph import go, tree
 
+from xstilts.errors import XstiltsError
 from xstilts.graph.node import Graph
-from xstilts.graph.run import Interrupted
 from xstilts.graph.store import Store
 
 
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         summary = go(graph(float(sys.argv[3])), Store(Path(sys.argv[1])), slots=int(sys.argv[2]))
-    except Interrupted as stopped:
-        sys.stdout.write(str(stopped))
-        raise SystemExit(stopped.exit_code) from None
+    except XstiltsError as error:
+        sys.stdout.write(str(error))
+        raise SystemExit(error.exit_code) from None
     raise SystemExit(0 if summary.complete else 1)

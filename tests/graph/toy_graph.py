@@ -1,5 +1,6 @@
 """Graphs of toy nodes, and what the tests ask of a store."""
 
+import json
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -51,3 +52,19 @@ def contents(store: Store) -> dict[str, dict[str, str]]:
 def leftovers(store: Store) -> list[str]:
     """What a clean store does not have: work folders and half-written files."""
     return [*store.claims(), *(p.name for p in store.root.glob("**/*.aside"))]
+
+
+def owner_file(store: Store, key: str) -> Path:
+    """Where it is written who works on the node."""
+    return max(store.work(key).glob("*/owner.json"))
+
+
+def rewrite_owner(store: Store, key: str, **fields: Any) -> None:
+    """Let the holder of a node be another one than it is."""
+    path = owner_file(store, key)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def die(store: Store, key: str) -> None:
+    """The processes of the node's holder are dead from now on."""
+    rewrite_owner(store, key, births={"1": "an earlier process"})

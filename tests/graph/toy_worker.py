@@ -2,7 +2,7 @@
 
 Spec: ``text`` (written), ``sleep`` (seconds, between two halves of the file), ``fail``, ``signal`` (to itself),
 ``exit``, ``print``, ``errno``, ``link``, ``steps`` (progress), ``saves`` (a checkpoint first), ``raises`` (the name of an
-error), ``once`` (a file: die only if it is absent).
+error), ``once`` (a file: die only if it is absent), ``wait`` (for this file, between the halves).
 """
 
 import builtins
@@ -41,6 +41,8 @@ def execute(
         for step in range(spec.get("steps", 0)):
             progress(step + 1, spec["steps"], "steps", loss=0.5)
         time.sleep(spec.get("sleep", 0))
+        while "wait" in spec and not Path(spec["wait"]).exists():
+            time.sleep(0.005)
         stream.write(f"{gathered})")
     (out / "deep" / "er").mkdir(parents=True)
     (out / "deep" / "er" / "more.bin").write_bytes(bytes(range(256)))

@@ -117,7 +117,7 @@ def _check_device(spec: Mapping[str, Any], resources: Resources) -> None:
 @contextmanager
 def _machine(out: Path) -> Iterator[None]:
     """While held, no other measurement of this store times anything on this machine."""
-    with (Claim.of(out).folder.parent / f".measuring-{platform.node()}").open("w") as handle:
+    with (Claim.of(out).work / f".measuring-{platform.node()}").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

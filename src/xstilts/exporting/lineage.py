@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from xstilts.graph.store import KEY, Store
+from xstilts.graph.lease import KEY
+from xstilts.graph.store import Store
 from xstilts.metrics import xtreme
 from xstilts.report.results import guesses, main_rows
 from xstilts.statistics.equivalence import interval

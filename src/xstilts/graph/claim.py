@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,26 +10,26 @@ from pathlib import Path
 from xstilts.errors import StoreError
 
 OWNER = "owner.json"
+OUT = "out"
 CHECKPOINTS = "checkpoints"
 CACHE = "cache"
 
 
-@contextmanager
-def locked(work: Path) -> Iterator[None]:
-    """While held, no other thread or process claims, gives up or cleans a node of the store whose work folder this is."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+class NodeBusyError(StoreError):
+    """Another driver works on the node."""
+
+
+class ClaimLostError(NodeBusyError):
+    """Another driver took the node over from this one, which looked dead: nothing of this attempt counts any more."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The folder ``work/KEY`` of a running attempt.
+    """The folder of one attempt, ``work/KEY/NUMBER/ID``: no other attempt ever writes there (see ``xstilts.graph.lease``).
 
     Args:
-        folder: holds ``owner.json``, the outputs in ``out/`` and what outlives the attempt in ``checkpoints/``.
-        owner: content of ``owner.json`` when the attempt began; empty outside a store.
+        folder: holds the outputs in ``out/`` and what outlives the attempt in ``checkpoints/``.
+        owner: content of ``owner.json``, beside ``folder``, when the attempt began; empty outside a store.
     """
 
     folder: Path
@@ -39,7 +38,7 @@ class Claim:
     @staticmethod
     def of(out: Path) -> Claim:
         """The claim that the output folder ``out`` belongs to: the folder it lies in."""
-        return Claim(out.parent, _content(out.parent / OWNER))
+        return Claim(out.parent, content(out.parent.parent / OWNER))
 
     @property
     def checkpoints(self) -> Path:
@@ -47,29 +46,42 @@ class Claim:
         return self.folder / CHECKPOINTS
 
     @property
+    def work(self) -> Path:
+        """The folder that all attempts of the store lie in; outside a store the folder ``folder`` lies in."""
+        return self.folder.parents[2] if self.owner else self.folder.parent
+
+    @property
     def cache(self) -> Path | None:
         """What nodes of the store share and anybody may remove; ``None`` outside a store."""
-        return self.folder.parent.parent / CACHE if self.owner else None
+        return self.work.parent / CACHE if self.owner else None
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """While held, nobody takes the node over.
+        """Entered only while nobody has taken the node over.
+
+        It spares the work of one who lost; safety does not hang on it. A takeover carries the checkpoints to a place of its
+        own by one rename, so whatever is written or removed here afterwards is in nobody's way.
 
         Raises:
-            StoreError: somebody already did. This process must write no more.
+            ClaimLostError: somebody has. This process should write no more.
         """
-        with locked(self.folder.parent):
-            if _content(self.folder / OWNER) != self.owner:
-                raise StoreError(
-                    "another driver has taken this node over, so this one stops",
-                    where=str(self.folder),
-                    hint="a claim is only taken from a driver that looks dead: see that no two machines share a host name",
-                )
-            yield
+        if content(self.folder.parent / OWNER) != self.owner:
+            raise lost(self.folder)
+        yield
 
 
-def _content(path: Path) -> bytes:
+def lost(place: Path) -> ClaimLostError:
+    """The error of one whose claim is gone."""
+    return ClaimLostError(
+        "another driver has taken this node over, so this one stops",
+        where=str(place),
+        hint="a claim is only taken from a driver that is dead or gave no sign of life for long",
+    )
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes; none if it is not there."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from xstilts.errors import StoreError
+from xstilts.graph.integrity import made_from
 from xstilts.graph.owner import birth
 from xstilts.graph.status import is_running, known_nodes, resolve
 from xstilts.graph.store import Store
@@ -28,6 +29,7 @@ class Item:
         path: the folder or file.
         bytes: its size.
         why: the reason.
+        named: whether somebody asked for it by name, so that nothing else may keep it.
     """
 
     what: Literal["work", "failure", "node", "rest"]
@@ -35,6 +37,7 @@ class Item:
     path: Path
     bytes: int
     why: str
+    named: bool = False
 
 
 def removable(store: Store) -> list[Item]:
@@ -44,7 +47,7 @@ def removable(store: Store) -> list[Item]:
     (``removable_node`` takes them). While no study is recorded, no finished node is offered: all would be.
     """
     reached = _reached(store)
-    items = [*_dead_work(store, reached), *_failures(store, store.failures()), *_leftovers(store)]
+    items = [*_dead_work(store, reached), *_failures(store, store.failures()), *_damaged(store), *_leftovers(store)]
     if not store.studies():
         return items
     lost = [key for key in store if key not in reached]
@@ -60,21 +63,16 @@ def removable_node(store: Store, prefix: str) -> list[Item]:
     finished = set(store)
     known = known_nodes(store)
     key = resolve(prefix, {*finished, *known, *store.claims()})
-    parents = {k: set(node.get("parents", {}).values()) for k, node in known.items()}
-    # A damaged record must not stand in the way of removing it: the named node's own is not needed.
-    parents.update({k: set(store.record(k)["parents"].values()) for k in finished - {key}})
-    doomed = [key]
-    while more := sorted(k for k, above in parents.items() if above & set(doomed) and k not in doomed):
-        doomed += more
-    claims, failures = set(store.claims()), set(store.failures())
+    doomed = [key, *made_from(store, key, known)]
+    claims, failures = set(store.leases.folders()), set(store.failures())
     items = []
     for each in reversed(doomed):
         owner = store.owner(each)
-        if owner is not None and owner.state == "live":
+        if owner is not None and store.leases.state(each) == "live":
             raise StoreError(f"process {owner.pid} is running node {each[:12]}", hint="stop that run first")
         reason = "named" if each == key else f"made from {key[:12]}"
-        items += [_node(store, each, reason)] if each in finished else []
-        items += [_work(store, each, reason)] if each in claims else []
+        items += [_node(store, each, reason, named=True)] if each in finished else []
+        items += [_work(store, each, reason, named=True)] if each in claims else []
         items += _failures(store, [each]) if each in failures else []
     return items
 
@@ -82,19 +80,32 @@ def removable_node(store: Store, prefix: str) -> list[Item]:
 def remove(store: Store, items: Iterable[Item]) -> None:
     """Remove what ``removable`` or ``removable_node`` gave, in that order: children before what they were made from.
 
-    A node that a driver of this machine has claimed since is left alone.
+    What somebody began to run since is left alone. A node that a study or a running node needs by now is put back where it
+    was: each study is recorded, and each claim made, before anything they need is read.
     """
-    with store.locked():
-        for item in items:
-            owner = store.owner(item.key) if item.key else None
-            if owner is None or owner.state != "live":
-                store.remove_path(item.path)
+    gone: list[tuple[Item, Path]] = []
+    for item in items:
+        if item.what == "work":
+            store.leases.clear(item.key, forsaken=item.named)
+        elif item.what != "node":
+            store.remove_path(item.path)
+        elif store.leases.state(item.key) != "live" and (away := store.take_away(item.key)):
+            gone.append((item, away))
+    reached = _reached(store) if any(not item.named for item, _ in gone) else set()
+    for item, away in gone:
+        if item.key in reached and not item.named:
+            store.put_back(item.key, away)
+        else:
+            store.remove_path(away)
 
 
 def _reached(store: Store) -> set[str]:
+    """What the tables of recorded studies and the running nodes need, with all that it was made from."""
     recorded = [*store.studies().values(), *store.replaced_studies()]
     stack = [node["key"] for payload in recorded for node in payload["nodes"]]
-    stack += [key for key in store.claims() if is_running(store, key)]
+    for key in store.claims():
+        if is_running(store, key) and (owner := store.owner(key)):
+            stack += [key, *owner.node.get("parents", {}).values()]
     reached: set[str] = set()
     while stack:
         key = stack.pop()
@@ -106,8 +117,8 @@ def _reached(store: Store) -> set[str]:
 
 
 def _dead_work(store: Store, reached: set[str]) -> Iterator[Item]:
-    for key in store.claims():
-        kept = store.has_checkpoints(key)
+    for key in store.leases.folders():
+        kept = store.leases.has_checkpoints(key)
         if not is_running(store, key) and not (kept and key in reached and not store.has(key)):
             yield _work(store, key, "checkpoints of an unfinished training" if kept else "its driver is dead")
 
@@ -119,20 +130,25 @@ def _failures(store: Store, keys: Iterable[str]) -> Iterator[Item]:
         yield Item("failure", key, path, size(path), f"a failed attempt of {title}")
 
 
+def _damaged(store: Store) -> Iterator[Item]:
+    for path in sorted((store.root / "damaged").glob("*")):
+        yield Item("rest", path.name.partition(".")[0], path, size(path), "set aside because it was damaged")
+
+
 def _leftovers(store: Store) -> Iterator[Item]:
     for path in sorted(store.root.glob("*/.*.aside")):
-        pid = int(path.name.split(".")[-3])
+        pid = int(path.name.split(".")[-3].partition("-")[0])
         # The number is of this machine only; on a shared store the age speaks for the other machines.
         if birth(pid) is None and time.time() - path.lstat().st_mtime > OLD_SECONDS:
             yield Item("rest", "", path, size(path), "a process was killed while it wrote or removed this")
 
 
-def _node(store: Store, key: str, why: str) -> Item:
-    return Item("node", key, store.path(key), size(store.path(key)), why)
+def _node(store: Store, key: str, why: str, *, named: bool = False) -> Item:
+    return Item("node", key, store.path(key), size(store.path(key)), why, named)
 
 
-def _work(store: Store, key: str, why: str) -> Item:
-    return Item("work", key, store.work(key), size(store.work(key)), why)
+def _work(store: Store, key: str, why: str, *, named: bool = False) -> Item:
+    return Item("work", key, store.work(key), size(store.work(key)), why, named)
 
 
 def size(path: Path) -> int:

@@ -118,11 +118,11 @@ class RayWorker:
         if (hand := self._hand) is not None:
             hand.ping.remote()
 
-    def kill(self) -> None:
-        """Stop what runs; the actor releases it."""
+    def kill(self, *, save: bool = False) -> None:
+        """Stop what runs, or let it save first; the actor releases it."""
         self._killed = True
         if (hand := self._hand) is not None:
-            hand.kill.remote()
+            hand.kill.remote(save)
 
     def close(self) -> None:
         """Give the place back."""

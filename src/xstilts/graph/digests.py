@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xstilts.errors import DataError, StoreError
 from xstilts.graph.disk import digest_file, guarded, read_json, write_json
+from xstilts.graph.node import canonical, sha256_text
 
 FRESH_NS = 2_000_000_000
 """A file changed less than this before it was read may change again under the same time stamp: not remembered."""
@@ -16,7 +17,8 @@ class Digests:
     """SHA-256 of files by (path, size, mtime in ns, inode): any of them changed, the file is read again.
 
     Args:
-        path: the JSON file that remembers; made by ``save``. A damaged one is rebuilt: it holds nothing but a saving.
+        path: the JSON file that remembers; made by ``save``. One that is not what was written, by its own digest, is
+            rebuilt: it holds nothing but a saving.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,10 +28,11 @@ class Digests:
 
     def _load(self) -> dict[str, list[int | str]]:
         try:
-            known = read_json(self.path)
-        except (FileNotFoundError, StoreError):
+            record = read_json(self.path)
+            known: dict[str, list[int | str]] = record["files"]
+            return known if sha256_text(canonical(known)) == record["sha256"] else {}
+        except (FileNotFoundError, StoreError, KeyError, TypeError):
             return {}
-        return known if isinstance(known, dict) else {}
 
     def digest(self, path: Path | str) -> str:
         """SHA-256 of the file at ``path``.
@@ -58,7 +61,8 @@ class Digests:
         if not self._new:
             return
         with guarded(self.path):
-            write_json(self.path, {**self._load(), **self._new})
+            known = {**self._load(), **self._new}
+            write_json(self.path, {"files": known, "sha256": sha256_text(canonical(known))})
         self._new = {}
 
 

@@ -11,6 +11,8 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
+import shutil
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ ADVICE = {
 }
 SAFE = "every finished node is kept; the same command goes on from there"
 _count = itertools.count()
+_process = secrets.token_hex(4)  # processes of two machines may have one number
 
 
 def explain(error: BaseException, path: Path, store: Path | None = None) -> StoreError | None:
@@ -47,9 +50,28 @@ def explain(error: BaseException, path: Path, store: Path | None = None) -> Stor
             what, cure = ADVICE[code]
             place = str(link.filename) if isinstance(link, OSError) and link.filename else str(path)
             cure = cure.format(store=f" --store {store}" if store else "")
-            return StoreError(f"{what} ({errno.errorcode[code]})", where=place, hint=f"{cure}; {SAFE}")
+            return StoreError(
+                f"{what} ({errno.errorcode[code]}){free_space(Path(place))}", where=place, hint=f"{cure}; {SAFE}"
+            )
         link = link.__cause__ or link.__context__
     return None
+
+
+def free_space(path: Path) -> str:
+    """``: 12.0 MiB of 1.0 GiB free``, for the file system that ``path`` is or would be on; empty where nobody can tell."""
+    try:
+        found = shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists()))
+    except (OSError, StopIteration):
+        return ""
+    return f": {_size(found.free)} of {_size(found.total)} free"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
 
 
 def _code(error: BaseException) -> int | None:
@@ -72,8 +94,8 @@ def guarded(path: Path, store: Path | None = None) -> Iterator[None]:
 
 
 def aside(path: Path) -> Path:
-    """A hidden name next to ``path`` that no other thread or process uses."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{next(_count)}.aside")
+    """A hidden name next to ``path`` that no other thread or process uses, on this machine or another one."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{_process}.{next(_count)}.aside")
 
 
 def as_text(value: Any) -> str:

@@ -57,8 +57,8 @@ class Worker(Protocol):
             XstiltsError: no process can be started here.
         """
 
-    def kill(self) -> None:
-        """Stop at once, now and for good; what runs is released. Called from another thread."""
+    def kill(self, *, save: bool = False) -> None:
+        """Stop now and for good: at once, or as soon as what runs has saved; it is released. Called from another thread."""
 
     def close(self) -> None:
         """Let it leave, after the last node."""

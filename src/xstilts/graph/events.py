@@ -30,6 +30,14 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
+class NodeSetAside(Event):
+    """Before a run: a finished node is damaged, so it is made again; ``title`` names it, ``message`` says what and where."""
+
+    title: str
+    message: str
+
+
+@dataclass(frozen=True)
 class NodeEvent(Event):
     """Something about one node, on the worker with number ``slot``."""
 

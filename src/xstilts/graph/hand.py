@@ -64,9 +64,9 @@ class Hand:
             self._news.wait_for(lambda: len(self._events) > known, HEAR_SECONDS)
             return self._events[known:]
 
-    def kill(self) -> None:
-        """Stop what runs and release it."""
-        self._worker.kill()
+    def kill(self, save: bool) -> None:
+        """Stop what runs, or let it save first, and release it."""
+        self._worker.kill(save=save)
 
     def close(self) -> None:
         """Let the process leave."""

@@ -16,7 +16,7 @@ from xstilts.graph.failure import Failure
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.owner import now
 from xstilts.graph.process import WorkerDiedError, WorkerProcess
-from xstilts.graph.store import NodeBusyError, Store
+from xstilts.graph.store import ClaimLostError, NodeBusyError, Store
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class LocalWorker:
             return Outcome("found")
         try:
             return self._execute(node, process, out, hear)
+        except ClaimLostError as error:
+            return Outcome("busy", busy=str(error))
         except BaseException:
             with suppress(OSError):  # the disk may refuse this too; the next claim removes what is left
                 self.store.release(node.key)
@@ -106,8 +108,8 @@ class LocalWorker:
         try:
             self.store.commit(node, out, self._record(process, answer, started))
         except (StoreError, ValueError) as error:
-            if isinstance(error.__cause__, OSError):
-                raise  # the disk's failure, not the node's
+            if isinstance(error, ClaimLostError) or isinstance(error.__cause__, OSError):
+                raise  # the disk's failure or another driver's doing, not the node's
             return self._failed(node, Failure.of(error))
         return Outcome("done", answer["seconds"])
 
@@ -161,12 +163,12 @@ class LocalWorker:
             return Outcome("released")
         return self._failed(node, Failure("WorkerDied", death.text, stderr=said))
 
-    def kill(self) -> None:
-        """Kill the process; the node it runs is given back. Called from another thread."""
+    def kill(self, *, save: bool = False) -> None:
+        """End the process, or let it save and leave; the node it runs is given back. Called from another thread."""
         with self._guard:
             self._killed = True
             if self._process is not None:
-                self._process.kill()
+                (self._process.terminate if save else self._process.kill)()
 
     def close(self) -> None:
         """Let the process leave."""

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_PROCESSES = Path("/proc/self/ns/pid")
+
+
+@cache
+def machine() -> str:
+    """What tells where process numbers mean the same: the boot and, in a container, its numbering of processes.
+
+    Two machines that share a host name are told apart, and a machine from itself before it was started anew. Where there is
+    no such file the host's name must do.
+    """
+    try:
+        return f"{_BOOT.read_text().strip()} {os.readlink(_PROCESSES)}"  # noqa: PTH115 - it points to no path
+    except OSError:
+        return socket.gethostname()
 
 
 def birth(pid: int) -> str | None:
@@ -41,30 +57,38 @@ class Owner:
     """The driver of a running attempt and the processes that write for it.
 
     Args:
-        host: name of the machine.
+        id: of the attempt, unlike any other's.
+        host: name of the machine, for people.
+        machine: see ``machine``.
         pid: process number of the driver.
         births: process number (as text: JSON keys are) -> ``birth`` of that process, for the driver and its workers.
+        node: ``Node.as_json()`` of what is run: its parents must stay.
         started: when, in UTC.
     """
 
+    id: str
     host: str
+    machine: str
     pid: int
     births: dict[str, str]
+    node: dict[str, Any] = field(default_factory=dict)
     started: str = field(default_factory=lambda: now())
 
     @staticmethod
-    def here(writers: Sequence[int] = ()) -> Owner:
+    def here(writers: Sequence[int] = (), node: Mapping[str, Any] | None = None) -> Owner:
         """This process, with the workers that write for it."""
         found = {str(pid): birth(pid) for pid in (os.getpid(), *writers)}
-        return Owner(socket.gethostname(), os.getpid(), {pid: born for pid, born in found.items() if born is not None})
+        births = {pid: born for pid, born in found.items() if born is not None}
+        return Owner(secrets.token_hex(6), socket.gethostname(), machine(), os.getpid(), births, dict(node or {}))
 
     @staticmethod
-    def read(path: Path) -> Owner | None:
-        """The owner written at ``path``; ``None`` when there is none, or only half of one (its writer died)."""
+    def parse(content: bytes) -> Owner | None:
+        """From the bytes of ``owner.json``; ``None`` when they are none (the power went before they were on the disk)."""
         try:
-            record = json.loads(path.read_bytes())
-            return Owner(record["host"], int(record["pid"]), dict(record["births"]), record["started"])
-        except (OSError, ValueError, KeyError, TypeError):
+            record = json.loads(content)
+            places = (str(record["id"]), record["host"], record["machine"])
+            return Owner(*places, int(record["pid"]), dict(record["births"]), dict(record["node"]), record["started"])
+        except (ValueError, KeyError, TypeError):
             return None
 
     def as_json(self) -> dict[str, Any]:
@@ -73,8 +97,8 @@ class Owner:
 
     @property
     def state(self) -> Literal["live", "dead", "unknown"]:
-        """``unknown`` for another machine: only its people can tell."""
-        if self.host != socket.gethostname():
+        """By its processes; ``unknown`` for another machine, of which only the heartbeat tells."""
+        if self.machine != machine():
             return "unknown"
         return "live" if any(birth(int(pid)) == born for pid, born in self.births.items()) else "dead"
 

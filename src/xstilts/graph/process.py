@@ -143,6 +143,11 @@ class WorkerProcess:
         if self._process.returncode is None:
             self._kill_session()
 
+    def terminate(self) -> None:
+        """Ask it to save what can go on and leave (see ``stopping``); its death is told as by ``kill``."""
+        if self._process.returncode is None:
+            self._process.terminate()
+
     def close(self) -> None:
         """Let an idle worker leave, else kill it; then free everything."""
         assert self._process.stdin is not None

@@ -18,6 +18,7 @@ from xstilts.graph.events import (
     NodeElsewhere,
     NodeFailed,
     NodeProgress,
+    NodeSetAside,
     NodeStarted,
     SlotWaiting,
 )
@@ -95,6 +96,9 @@ class Display:
             self._console.print(escape(text), style="red", soft_wrap=True, highlight=False)
         elif isinstance(event, NodeBlocked):
             self._blocked += 1
+        elif isinstance(event, NodeSetAside):
+            text = f"damaged: {event.title}: {event.message}"
+            self._console.print(escape(text), style="yellow", soft_wrap=True, highlight=False)
         elif isinstance(event, NodeElsewhere):
             self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True, highlight=False)
         elif isinstance(event, SlotWaiting):

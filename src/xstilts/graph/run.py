@@ -17,11 +17,13 @@ from types import FrameType
 
 from xstilts.errors import XstiltsError
 from xstilts.graph.engine import Engine
-from xstilts.graph.events import Event, RunStarted
+from xstilts.graph.events import Event, NodeSetAside, RunStarted
+from xstilts.graph.integrity import Damage, set_damaged_aside
 from xstilts.graph.node import ALONE, Graph, Node
 from xstilts.graph.schedule import Schedule, demanded
 from xstilts.graph.slot import Slot
 from xstilts.graph.status import status, why
+from xstilts.graph.stopping import SAVE_SECONDS
 from xstilts.graph.store import Store
 
 __all__ = ["Interrupted", "Summary", "run", "status", "why"]
@@ -101,7 +103,7 @@ def run(
     """Finish the wanted nodes of a graph.
 
     A node that failed in an earlier run is tried again, once; within a run nothing is. A node that another driver is
-    running is waited for.
+    running is waited for. A finished node that is damaged is set aside and made again, with all that was made from it.
 
     Args:
         graph: what there is to run.
@@ -118,6 +120,8 @@ def run(
     """
     started = time.monotonic()
     _tidy(store)
+    for damage in set_damaged_aside(graph, store, wanted):
+        listen(NodeSetAside(0, 0, None, *_told(damage, graph)))
     pending, found = demanded(graph, store.has, wanted)
     apart = [] if engine.measures else [key for key, node in pending.items() if node.kind in ALONE]
     for key in apart:
@@ -131,6 +135,14 @@ def run(
         raise schedule.error
     summary = _summary(schedule, started)
     return replace(summary, left=(*summary.left, *apart))
+
+
+def _told(damage: Damage, graph: Graph) -> tuple[str, str]:
+    """The title of a damaged node, and what people should know of it."""
+    key = damage.error.key
+    title = graph.by_key[key].title if key in graph.by_key else key[:12]
+    below = f", and so are {len(damage.fell)} that were made from it" if damage.fell else ""
+    return title, f"{damage.error.what} in {damage.error.where}; it is made again{below}; it lies in {damage.aside}"
 
 
 def _tidy(store: Store) -> None:
@@ -165,12 +177,14 @@ def _drive(
                     listen(post)
     except BaseException as error:
         schedule.stop()
-        for slot in slots:
+        begun = [slot for slot in slots if slot.ident is not None]
+        if isinstance(error, _Terminated):
+            _let_save(begun)
+        for slot in begun:
             slot.interrupt()
         # A node being committed is let finish: it is whole, only its flushing is slow.
-        for slot in slots:
-            if slot.ident is not None:
-                slot.join()
+        for slot in begun:
+            slot.join()
         if isinstance(error, KeyboardInterrupt):
             number = error.args[0] if isinstance(error, _Terminated) else signal.SIGINT
             raise Interrupted(number, _summary(schedule, started)) from error
@@ -185,6 +199,16 @@ def _useful(engine: Engine, nodes: Sequence[Node]) -> list[int]:
         if equal < sum(engine.may(number, node) for node in nodes):
             chosen.append(number)
     return chosen
+
+
+def _let_save(slots: Sequence[Slot]) -> None:
+    """Give trainings the time to save, which a cluster grants with SIGTERM; a second signal ends it."""
+    deadline = time.monotonic() + SAVE_SECONDS
+    for slot in slots:
+        slot.interrupt(save=True)
+    with suppress(KeyboardInterrupt):
+        for slot in slots:
+            slot.join(max(0.0, deadline - time.monotonic()))
 
 
 def _summary(schedule: Schedule, started: float) -> Summary:

@@ -19,7 +19,6 @@ from xstilts.graph.events import (
 )
 from xstilts.graph.failure import Failure
 from xstilts.graph.node import Node
-from xstilts.graph.owner import now
 from xstilts.graph.schedule import Schedule
 from xstilts.graph.store import Store
 
@@ -61,7 +60,7 @@ class Slot(threading.Thread):
         self._worker: Worker | None = None
         self._interrupted = False
         self._guard = threading.Lock()
-        self._seen_elsewhere: dict[str, str] = {}
+        self._seen_elsewhere: dict[str, int] = {}
 
     def run(self) -> None:
         """Take nodes until there are none."""
@@ -81,12 +80,12 @@ class Slot(threading.Thread):
                 self._worker.close()
             self.post(self)
 
-    def interrupt(self) -> None:
-        """Kill the worker; the node it runs is given back. Called from another thread."""
+    def interrupt(self, *, save: bool = False) -> None:
+        """End the worker, or let it save and leave; the node it runs is given back. Called from another thread."""
         with self._guard:
             self._interrupted = True
             if self._worker is not None:
-                self._worker.kill()
+                self._worker.kill(save=save)
 
     def _placed(self, worker: Worker) -> bool:
         """Wait until the worker can take a node; false when there is none left for it."""
@@ -101,8 +100,8 @@ class Slot(threading.Thread):
 
     def _attempt(self, node: Node, worker: Worker) -> None:
         noted = self._seen_elsewhere.get(node.key)
-        failure = self.store.failure(node.key) if noted and not self.store.has(node.key) else None
-        if noted and failure and failure["when"] >= noted:
+        failure = self.store.failure(node.key) if noted is not None and not self.store.has(node.key) else None
+        if noted is not None and failure and failure.get("attempts", 0) > noted:
             self._fail(node, Failure(failure["type"], failure["text"]))
             return
         try:
@@ -139,7 +138,8 @@ class Slot(threading.Thread):
 
     def _wait_elsewhere(self, node: Node, message: str) -> None:
         if node.key not in self._seen_elsewhere:
-            self._seen_elsewhere[node.key] = now()
+            # Counted, not dated: the other machine's clock may be another one.
+            self._seen_elsewhere[node.key] = (self.store.failure(node.key) or {}).get("attempts", 0)
             self.post(NodeElsewhere(*self._counts(), node, self.number, message))
         self.schedule.postpone(self.number, node)
 

@@ -36,13 +36,12 @@ def status(graph: Graph, store: Store) -> dict[str, Status]:
 
 def is_running(store: Store, key: str) -> bool:
     """Whether somebody who may be alive has claimed the node."""
-    owner = store.owner(key)
-    return owner is not None and owner.state != "dead"
+    return store.leases.state(key) in ("live", "unknown")
 
 
 def known_nodes(store: Store) -> dict[str, dict[str, Any]]:
-    """Key -> ``Node.as_json()`` of every node a study recorded or that failed."""
-    found = {}
+    """Key -> ``Node.as_json()`` of every node that a study recorded, that failed or that is being run."""
+    found = {key: owner.node for key in store.claims() if (owner := store.owner(key)) and owner.node}
     for key in store.failures():
         found[key] = dict((store.failure(key) or {}).get("node", {}))
     for payload in store.studies().values():

@@ -1,30 +1,31 @@
 """The store: a folder of finished nodes, each of which appeared whole by one rename.
 
     nodes/KK/KEY/        a finished node: its outputs, node.json (what it is and how it was made), files.json (digests)
-    work/KEY/            a running attempt: owner.json, the outputs so far in out/, and the state of a training in
-                         checkpoints/, which stays when the attempt is given up: the next one goes on from there
+    work/KEY/            claims of the node and what their attempts wrote (``lease``): the outputs so far, and the state of a
+                         training in checkpoints/, which stays when the attempt is given up: the next one goes on from there
     failed/KEY.json      the last failure of a node
+    damaged/KEY.N/       a node whose files changed after it was finished; it is made again
     studies/NAME.json    what was planned: the nodes of the graph and the caller's own ``cells``
     studies/replaced/    NAME.DIGEST.json: what another study of that name planned before
     cache/digests.json   digests of input files; beside it what trainings share (``xstilts.kept_features``)
 
-Several drivers may use one store at once: claiming a node is done under a lock, finishing one is a rename.
+Several drivers, on several machines, may use one store at once: whatever changes hands does so by one rename.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import MissingNameError, StoreError, TrainingError
-from xstilts.graph.claim import CACHE, CHECKPOINTS, OWNER, locked
+from xstilts.errors import MissingNameError, NotFiniteError, StoreError, TrainingError
+from xstilts.graph.claim import CACHE, ClaimLostError, NodeBusyError, lost
 from xstilts.graph.digests import Digests
 from xstilts.graph.disk import (
     as_text,
@@ -39,27 +40,33 @@ from xstilts.graph.disk import (
     write_synced,
 )
 from xstilts.graph.failure import Failure
+from xstilts.graph.heartbeat import LEASE_SECONDS
+from xstilts.graph.integrity import DamagedNodeError, Level, check
+from xstilts.graph.lease import KEY, Leases
 from xstilts.graph.node import Node
 from xstilts.graph.owner import Owner
 
-__all__ = ["Digests", "Failure", "NodeBusyError", "Store", "digest_file"]
+__all__ = ["ClaimLostError", "Digests", "Failure", "Level", "NodeBusyError", "Store", "digest_file"]
 
-KEY = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 RESERVED = ("node.json", "files.json")
-
-
-class NodeBusyError(StoreError):
-    """Another driver works on the node."""
+COMES_AGAIN = (TrainingError.__name__, NotFiniteError.__name__)
 
 
 class Store:
-    """The folder ``root``; made on the first write, so that a read-only store can be read."""
+    """The folder ``root``; made on the first write, so that a read-only store can be read.
 
-    def __init__(self, root: Path | str) -> None:
+    Args:
+        root: the folder.
+        level: how closely a finished node is looked at before it is used.
+        lease_seconds: a driver on another machine that gave no sign of life for so long is taken for dead.
+    """
+
+    def __init__(self, root: Path | str, *, level: Level = "digests", lease_seconds: float = LEASE_SECONDS) -> None:
         self.root = Path(root).resolve()
+        self.level = level
+        self.leases = Leases(self.root / "work", lease_seconds)
         self._verified: set[str] = set()
-        self._claimed: dict[str, Owner] = {}  # by ``begin`` of this object: only these are ours to give up
 
     @cached_property
     def digests(self) -> Digests:
@@ -96,30 +103,20 @@ class Store:
         except FileNotFoundError as error:
             if not self.has(key):
                 raise MissingNameError("node", key, (), where=str(self.root)) from error
-            raise self._damaged(key, name, "the file", "nothing") from error
+            raise DamagedNodeError(key, self.path(key) / name, "the file", "nothing") from error
         except StoreError as error:
-            raise self._damaged(key, name, "JSON", error.what) from error
+            raise DamagedNodeError(key, self.path(key) / name, "JSON", error.what) from error
         if not isinstance(value, dict):
-            raise self._damaged(key, name, "a JSON object", type(value).__name__)
+            raise DamagedNodeError(key, self.path(key) / name, "a JSON object", type(value).__name__)
         return value
 
     def verify(self, key: str) -> None:
-        """Read every file of a finished node again.
+        """Look at every file of a finished node again, as closely as ``level`` says.
 
         Raises:
-            StoreError: a file is missing, cannot be read, or is not what was committed.
+            DamagedNodeError: a file is missing, cannot be read, or is not what was committed.
         """
-        for name, promised in self.files(key).items():
-            path = self.path(key) / name
-            try:
-                size = path.stat().st_size
-                if size != promised.get("bytes"):
-                    raise self._damaged(key, name, f"{promised.get('bytes')} bytes", f"{size}")
-                found = digest_file(path)
-            except OSError as error:
-                raise self._damaged(key, name, "a readable file", error.strerror or str(error)) from error
-            if found != promised.get("sha256"):
-                raise self._damaged(key, name, f"sha-256 {promised.get('sha256')}", found)
+        check(key, self.path(key), self.files(key), self.level)
         self._verified.add(key)
 
     def verify_once(self, key: str) -> None:
@@ -127,28 +124,30 @@ class Store:
         if key not in self._verified:
             self.verify(key)
 
-    def _damaged(self, key: str, name: str, expected: str, found: str) -> StoreError:
-        mend = f"xstilts clean --store {self.root} --node {key[:12]}"
-        return StoreError(
-            f"node {key[:12]} is damaged: {name}: expected {expected}, found {found}",
-            where=str(self.path(key) / name),
-            hint=f"`{mend}` removes it and what was made from it; then run again",
-        )
+    def set_aside(self, key: str) -> Path:
+        """Move a finished node to ``damaged/``, where nothing looks for it; gives its folder there."""
+        home = self.root / "damaged"
+        with guarded(home, self.root):
+            home.mkdir(parents=True, exist_ok=True)
+            for number in itertools.count(1):
+                place = home / f"{key}.{number}"
+                if not place.exists():
+                    with suppress(FileNotFoundError):  # another driver did it
+                        self.path(key).rename(place)
+                    break
+        self._verified.discard(key)
+        return place
 
     # Attempts
 
     def work(self, key: str) -> Path:
-        """Folder of the running attempt."""
-        return self.root / "work" / key
-
-    def owner(self, key: str) -> Owner | None:
-        """Who works on the node; ``None`` when nobody does or the claim is half-written."""
-        return Owner.read(self.work(key) / OWNER)
+        """Folder of the node's claims and of what their attempts wrote."""
+        return self.leases.work / key
 
     def begin(self, node: Node, *, writers: Sequence[int] = ()) -> Path:
         """Claim a node and give the empty folder its outputs go to.
 
-        Of what a dead owner left, only ``checkpoints`` stays; it lies beside the output folder.
+        Of what earlier attempts left, only ``checkpoints`` stays; it lies beside the output folder.
 
         Args:
             node: what will run.
@@ -158,115 +157,67 @@ class Store:
             NodeBusyError: another driver works on it.
             StoreError: it is finished already, or the disk refuses.
         """
-        claim = self.work(node.key)
-        with guarded(claim, self.root), self.locked():
-            if self.has(node.key):
-                raise StoreError(f"{node.title} is finished already", where=str(self.path(node.key)))
-            self._refuse_busy(node)
-            self._vacate(claim)
-            (claim / "out").mkdir(parents=True)
-            owner = Owner.here(writers)
-            fresh = aside(claim / OWNER)
-            # Not flushed: after a power cut every owner is dead, and a claim without an owner counts as none.
-            fresh.write_text(as_text(owner.as_json()))
-            fresh.replace(claim / OWNER)
-            self._claimed[node.key] = owner
-        return claim / "out"
+        with guarded(self.work(node.key), self.root):
+            self._refuse_finished(node)
+            out = self.leases.begin(node, writers)
+            try:
+                self._refuse_finished(node)  # it may have been finished, and its claims removed, just before
+            except StoreError:
+                self.leases.release(node.key, keep_checkpoints=False)
+                raise
+        return out
 
-    def _refuse_busy(self, node: Node) -> None:
-        owner = self.owner(node.key)
-        if owner is None or owner.state == "dead":
-            return
-        who = f"process {owner.pid} on {owner.host} since {owner.started}"
-        stop = f"xstilts clean --store {self.root} --node {node.key[:12]}"
-        raise NodeBusyError(
-            f"{node.title} is being run by {who}",
-            where=str(self.work(node.key)),
-            hint="wait for it"
-            if owner.state == "live"
-            else f"wait for it; if that machine is gone for good, `{stop}` gives the node free",
-        )
+    def _refuse_finished(self, node: Node) -> None:
+        if self.has(node.key):
+            raise StoreError(f"{node.title} is finished already", where=str(self.path(node.key)))
 
     def commit(self, node: Node, work: Path, attempt: Mapping[str, Any]) -> None:
         """Make the outputs in ``work`` (what ``begin`` gave) a finished node. All is on the disk before the rename.
 
-        If another driver finished the equal node first, that one stays and this one goes.
-
         Raises:
+            ClaimLostError: another driver took the node over, or finished it; its outputs stay and these go.
             StoreError: the disk refuses, or the outputs hold a link or a file with a name of the store's own.
         """
         home = self.path(node.key)
         with guarded(work, self.root):
-            files = {name: settle(work / name) for name in regular_files(work, RESERVED)}
-            record = as_text({**node.as_json(), "attempt": dict(attempt)})
-            write_synced(work / "node.json", record)
-            content = record.encode()
-            files["node.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            write_synced(work / "files.json", as_text(files))
-            for folder in (work, *(p for p in work.rglob("*") if p.is_dir())):
-                sync_folder(folder)
+            try:
+                _settle(node, work, attempt)
+            except FileNotFoundError:
+                self.leases.check(node.key)  # outputs that vanish were taken away
+                raise
             new = not home.parent.exists()
             home.parent.mkdir(parents=True, exist_ok=True)
+            self.leases.seal(node.key)
             try:
                 work.rename(home)
-            except OSError:
-                if not self.has(node.key):
-                    raise
+            except OSError as error:
+                if self.has(node.key) or not work.exists():
+                    raise lost(work) from error
+                raise
             sync_folder(home.parent)
             if new:
                 sync_folder(home.parent.parent)
-            self._discard(work.parent)
-            self._claimed.pop(node.key, None)
+            self.leases.discard(self.work(node.key))
             self._failed(node.key).unlink(missing_ok=True)
         self._verified.add(node.key)
 
+    def claims(self) -> list[str]:
+        """Keys of the nodes that somebody works on or that left checkpoints, sorted."""
+        return self.leases.claims()
+
+    def owner(self, key: str) -> Owner | None:
+        """Who works on the node; ``None`` when nobody does."""
+        return self.leases.owner(key)
+
     def release(self, key: str, *, keep_checkpoints: bool = True) -> None:
         """Give up a claim that ``begin`` gave and drop its unfinished outputs; another driver's claim is left alone."""
-        mine = self._claimed.pop(key, None)
-        if mine is None:
-            return
-        with self.locked():
-            if self.owner(key) == mine:
-                self._vacate(self.work(key), keep_checkpoints=keep_checkpoints)
-
-    def has_checkpoints(self, key: str) -> bool:
-        """Whether an attempt left the state of its training; one that was being written does not count."""
-        return any((self.work(key) / CHECKPOINTS).glob("[!.]*"))
-
-    def _vacate(self, claim: Path, *, keep_checkpoints: bool = True) -> None:
-        """Take a claim away; the lock is held. Its checkpoints stay where they are, so they are whole whenever this dies."""
-        if keep_checkpoints and self.has_checkpoints(claim.name):
-            (claim / OWNER).unlink(missing_ok=True)  # first: from here on it is nobody's
-            for folder in claim.iterdir():
-                if folder.name != CHECKPOINTS:
-                    self._discard(folder)
-        else:
-            self._discard(claim)
+        self.leases.release(key, keep_checkpoints=keep_checkpoints)
 
     def tidy(self) -> None:
-        """Drop the claims of finished nodes: their driver died between the rename and this."""
-        for key in self.claims():
-            if self.has(key):
-                with self.locked():
-                    owner = self.owner(key)
-                    if owner is None or owner.state != "live":
-                        self._discard(self.work(key))
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """While held, no other thread or process claims or cleans a node."""
-        with locked(self.root / "work"):
-            yield
-
-    def _discard(self, folder: Path) -> None:
-        """Remove a folder; for everybody else it is gone at once, by one rename."""
-        (self.root / "work").mkdir(parents=True, exist_ok=True)
-        gone = aside(self.root / "work" / "gone")
-        try:
-            folder.rename(gone)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(gone, ignore_errors=True)
+        """Drop the claims of finished nodes: their driver died between the rename and this, or came too late."""
+        for key in self.leases.folders():
+            if self.has(key) and self.leases.state(key) != "live":
+                self.leases.discard(self.work(key))
 
     # Failures
 
@@ -278,30 +229,31 @@ class Store:
 
         Checkpoints stay, as more memory or a readable disk lets the next attempt go on; but not for a ``TrainingError``:
         each step is a function of the one before, so it would come again.
+
+        Raises:
+            ClaimLostError: another driver took the node over; the failure is no news of its attempt and not recorded.
+            StoreError: the disk refuses.
         """
+        self.leases.check(node.key)
         failure = error if isinstance(error, Failure) else Failure.of(error)
         path = self._failed(node.key)
         with guarded(path, self.root):
             before = self.failure(node.key) or {}
             attempts = int(before.get("attempts", 0)) + 1
             write_json(path, {**failure.as_json(), "title": node.title, "attempts": attempts, "node": node.as_json()})
-        self.release(node.key, keep_checkpoints=failure.type != TrainingError.__name__)
+        self.release(node.key, keep_checkpoints=failure.type not in COMES_AGAIN)
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """The last failure of a node: type, text, traceback, when, title, attempts; ``None`` if there is none."""
         try:
             found = read_json(self._failed(key))
-        except FileNotFoundError:
+        except (FileNotFoundError, StoreError):  # a damaged one tells nothing
             return None
         return found if isinstance(found, dict) else None
 
     def failures(self) -> list[str]:
         """Keys of the nodes whose last attempt failed."""
         return sorted(p.stem for p in (self.root / "failed").glob("*.json") if KEY.fullmatch(p.stem))
-
-    def claims(self) -> list[str]:
-        """Keys of the nodes with a work folder, whoever owns it; one that only has checkpoints has no owner."""
-        return sorted(p.name for p in (self.root / "work").glob("*") if KEY.fullmatch(p.name))
 
     # Studies
 
@@ -318,7 +270,7 @@ class Store:
             raise StoreError("every one of a study's nodes needs its key", where=name)
         path = self.root / "studies" / f"{name}.json"
         with guarded(path, self.root):
-            old = read_json(path) if path.exists() else {"nodes": []}
+            old = _planned_before(path)
             if {node["key"] for node in old["nodes"]} - {node["key"] for node in payload["nodes"]}:
                 write_json(path.parent / "replaced" / f"{name}.{digest_file(path)[:12]}.json", old)
             write_json(path, dict(payload))
@@ -332,11 +284,33 @@ class Store:
         """What ``save_study`` recorded before another study took the name."""
         return [read_json(p) for p in sorted((self.root / "studies" / "replaced").glob("*.json"))]
 
+    def take_away(self, key: str) -> Path | None:
+        """Let a finished node be gone by one rename; gives where it lies now, ``None`` if it was gone already."""
+        away = aside(self.root / "work" / "gone")
+        with guarded(away, self.root):
+            away.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path(key).rename(away)
+            except FileNotFoundError:
+                return None
+        self._verified.discard(key)
+        return away
+
+    def put_back(self, key: str, away: Path) -> None:
+        """Undo ``take_away``; if the node was made again meanwhile, that one stays."""
+        with guarded(away, self.root):
+            try:
+                away.rename(self.path(key))
+            except OSError:
+                if not self.has(key):
+                    raise
+                self.remove_path(away)
+
     def remove_path(self, path: Path) -> None:
         """Remove one file or folder of the store; a folder is gone for everybody at once."""
         with guarded(path, self.root):
             if path.is_dir():
-                self._discard(path)
+                self.leases.discard(path)
             else:
                 path.unlink(missing_ok=True)
         self._verified.discard(path.name)
@@ -346,3 +320,24 @@ class Store:
         for key in keys:
             for path in (self.path(key), self.work(key), self._failed(key)):
                 self.remove_path(path)
+
+
+def _settle(node: Node, work: Path, attempt: Mapping[str, Any]) -> None:
+    """Add ``node.json`` and ``files.json`` to the outputs and flush everything to the disk."""
+    files = {name: settle(work / name) for name in regular_files(work, RESERVED)}
+    record = as_text({**node.as_json(), "attempt": dict(attempt)})
+    write_synced(work / "node.json", record)
+    content = record.encode()
+    files["node.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    write_synced(work / "files.json", as_text(files))
+    for folder in (work, *(p for p in work.rglob("*") if p.is_dir())):
+        sync_folder(folder)
+
+
+def _planned_before(path: Path) -> dict[str, Any]:
+    """What a study's file holds; a damaged one holds nothing that the new one does not say better."""
+    try:
+        old = read_json(path)
+        return old if all(KEY.fullmatch(node["key"]) for node in old["nodes"]) else {"nodes": []}
+    except (FileNotFoundError, StoreError, KeyError, TypeError):
+        return {"nodes": []}

@@ -1,7 +1,8 @@
 """A worker: one process that runs many nodes, so that libraries and models are loaded once.
 
 It reads one JSON request a line from its standard input and writes JSON events, one a line, to what was its standard
-output; prints of libraries go to standard error and cannot break the protocol. It dies with its driver.
+output; prints of libraries go to standard error and cannot break the protocol. It dies with its driver, and leaves with exit
+status 143 when it gets SIGTERM (``stopping``).
 
     request   {"node": Node.as_json(), "parents": {role: path}, "out": path, "resources": {...}}
     events    {"event": "ready", "pid", "versions"}
@@ -33,6 +34,7 @@ from xstilts.errors import StoreError
 from xstilts.graph.disk import explain
 from xstilts.graph.failure import Failure
 from xstilts.graph.node import Node, Resources
+from xstilts.graph.stopping import asked, leave_on_sigterm
 
 EVERY_SECONDS = 0.2
 """Shortest time between two progress events."""
@@ -71,6 +73,7 @@ def serve(execute: Execute) -> None:
     for name in ("SIGUSR1", "SIGUSR2"):  # a cluster may signal all processes of a job; its driver decides
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    leave_on_sigterm()
     requests, events = _private_streams()
     lock = threading.Lock()
 
@@ -90,6 +93,8 @@ def serve(execute: Execute) -> None:
         try:
             send(event)
         except BrokenPipeError:
+            return
+        if asked():
             return
 
 

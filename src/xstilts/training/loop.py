@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from xstilts.errors import TrainingError
+from xstilts.errors import NotFiniteError, TrainingError
+from xstilts.graph.stopping import deferred, leave_if
 from xstilts.models.sharding import whole
 from xstilts.task_types.base import IntArray
 from xstilts.training.checkpoint import Checkpoints, conditions, tensors_of
@@ -34,6 +35,8 @@ from xstilts.training.state import Evaluation, Halving, Resumption, TrainingStat
 
 Progress = Callable[..., None]
 """``progress(done, total, unit, **shown)``."""
+STOP = 2
+"""Decided of a checkpoint after which this process leaves, because it was asked to."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,12 @@ def train(
         progress: called after every step with the loss and, once resumed, from where and what was damaged.
         log: JSON lines, overwritten: one for each step, one for each evaluation. A resumed training's is that of one that
             was never stopped, but for times.
-        checkpoints: where to go on from and to save; ``None`` for a training that starts and ends here.
+        checkpoints: where to go on from and to save, at SIGTERM too; ``None`` for a training that starts and ends here.
         kept: the encoders to keep on the way, if any; ``model`` is a ``Model`` then.
 
     Raises:
-        TrainingError: dev selection without ``dev``, or a loss, gradient or dev score that is not a number. The message
-            names the step, the learning rate and the examples.
+        TrainingError: dev selection without ``dev``.
+        NotFiniteError: a loss, gradient or dev score; the message names the step, the learning rate and the examples.
         DeviceMemoryError: memory does not suffice for one example, or for the optimizer.
         StoreError: a checkpoint cannot be written.
     """
@@ -109,7 +112,7 @@ def train(
         progress(state.step, course.total, "steps", **noted)
     clock = _Clock(state)
     model.train()
-    with log.open("a", encoding="utf-8") as lines:
+    with log.open("a", encoding="utf-8") as lines, deferred(checkpoints is not None) as stop_asked:
         while not _is_over(state, course):
             record = _update(model, course, state)
             _write(lines, {**record, "seconds": clock.read()})
@@ -120,9 +123,8 @@ def train(
             if kept is not None and state.step in kept.steps:
                 with clock.stopped():
                     kept.write(model, state.step)
-            if checkpoints is not None and not _is_over(state, course) and _is_due(clock, checkpoints, model.device):
-                with clock.stopped():
-                    checkpoints.save(model, state, log, circumstances)
+            if checkpoints is not None and not _is_over(state, course):
+                _save_when_due(checkpoints, clock, model, state, log, circumstances, stop_asked())
     _select(model, state)
     return _summary(course, state)
 
@@ -158,9 +160,22 @@ def _is_over(state: TrainingState, course: Course) -> bool:
     return state.step >= course.total or state.out_of_patience(course.settings.patience)
 
 
-def _is_due(clock: _Clock, checkpoints: Checkpoints, device: torch.device) -> bool:
-    """Whether it is time for a checkpoint: by the clock of the first process."""
-    return bool(Ranks.here().decided(int(clock.running >= checkpoints.every_seconds), device))
+def _save_when_due(
+    checkpoints: Checkpoints,
+    clock: _Clock,
+    model: Trainable,
+    state: TrainingState,
+    log: Path,
+    circumstances: Mapping[str, Any],
+    stop_asked: bool,
+) -> None:
+    """Write a checkpoint if it is time, by the clock of the first process, or at SIGTERM: then leave."""
+    due = STOP if stop_asked else int(clock.running >= checkpoints.every_seconds)
+    due = Ranks.here().decided(due, model.device)
+    if due:
+        with clock.stopped():
+            checkpoints.save(model, state, log, circumstances)
+        leave_if(due == STOP)
 
 
 def _take_up(state: TrainingState, resumption: Resumption, micro_batch_tokens: int) -> dict[str, Any]:
@@ -225,9 +240,10 @@ def _check_finite(step: int, rate: float, losses: list[float], gradient_norm: fl
     indices = np.unique(np.concatenate(guilty))
     what = f"loss {math.fsum(losses)}" if not math.isfinite(math.fsum(losses)) else f"gradient norm {gradient_norm}"
     shown = ", ".join(map(str, indices[:50])) + (f" and {len(indices) - 50} more" if len(indices) > 50 else "")
-    raise TrainingError(
+    raise NotFiniteError(
         f"{what} at step {step + 1}, learning rate {rate:.3g}, training rows (from 0) {shown}",
-        hint="a lower learning_rate or a longer warmup helps most often; bf16 overflows less than fp16",
+        hint="a lower learning_rate or a longer warmup helps most often; bf16 overflows less than fp16; a study's "
+        "`retries: {float32: true}` trains it again in float32",
     )
 
 
@@ -240,7 +256,7 @@ def _evaluate(model: Trainable, dev: Callable[[], float], state: TrainingState) 
         score = float(dev())
     model.train()
     if not math.isfinite(score):
-        raise TrainingError(f"the dev score after step {state.step} is {score}: it cannot select a checkpoint")
+        raise NotFiniteError(f"the dev score after step {state.step} is {score}: it cannot select a checkpoint")
     evaluation = Evaluation(state.step, score)
     state.evaluations.append(evaluation)
     if state.best is evaluation:

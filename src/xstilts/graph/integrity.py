@@ -1,0 +1,138 @@
+"""Whether finished nodes are what was committed; what is not is named, set aside and made again, with all that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from xstilts.errors import StoreError
+from xstilts.graph.disk import digest_file
+from xstilts.graph.node import Graph
+
+if TYPE_CHECKING:
+    from xstilts.graph.store import Store
+
+Level = Literal["digests", "sizes"]
+"""How closely a node is looked at before it is used: every byte is read, or every file is there in its size."""
+
+
+class DamagedNodeError(StoreError):
+    """A file of a finished node is not what was committed.
+
+    Args:
+        key: of the node.
+        path: the file.
+        expected: what was committed.
+        found: what is there.
+    """
+
+    def __init__(self, key: str, path: Path, expected: str, found: str) -> None:
+        self.key = key
+        super().__init__(
+            f"node {key[:12]} is damaged: {path.name}: expected {expected}, found {found}",
+            where=str(path),
+            hint="`xstilts run` with its study sets it aside and makes it again, with all that was made from it",
+        )
+
+
+def check(key: str, folder: Path, files: Mapping[str, Mapping[str, Any]], level: Level) -> None:
+    """Compare the files of a node with what ``files.json`` promises.
+
+    Raises:
+        DamagedNodeError: one is missing, cannot be read, or is not what was committed.
+    """
+    for name, promised in files.items():
+        path = folder / name
+        try:
+            size = path.stat().st_size
+            if size != promised["bytes"]:
+                raise DamagedNodeError(key, path, f"{promised['bytes']} bytes", f"{size}")
+            found = digest_file(path) if level == "digests" else promised["sha256"]
+        except OSError as error:
+            raise DamagedNodeError(key, path, "a readable file", error.strerror or str(error)) from error
+        except (KeyError, TypeError) as error:
+            raise DamagedNodeError(
+                key, folder / "files.json", "size and digest of every file", f"{promised}"
+            ) from error
+        if found != promised["sha256"]:
+            raise DamagedNodeError(key, path, f"sha-256 {promised['sha256']}", found)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A damaged node, and where it lies now.
+
+    Args:
+        error: what is wrong with it.
+        aside: its folder, for those who want to look.
+        fell: keys of the finished nodes that were made from it and were set aside, too.
+    """
+
+    error: DamagedNodeError
+    aside: Path
+    fell: tuple[str, ...]
+
+
+def set_damaged_aside(graph: Graph, store: Store, wanted: Collection[str] | None) -> list[Damage]:
+    """Look at every finished node that ``wanted`` or a node that must run for it reads; move away what is damaged.
+
+    So a run begins from whole nodes only, and makes again what is missing then.
+    """
+    found: list[Damage] = []
+    known = {node.key: node.as_json() for node in graph}
+    while bad := [error for key in _read_by(graph, store, wanted) if (error := _damage_of(store, key))]:
+        for error in bad:
+            if store.has(error.key):  # it may have gone with one of the others
+                fell = [key for key in made_from(store, error.key, known) if store.has(key)]
+                for key in fell:
+                    store.set_aside(key)
+                found.append(Damage(error, store.set_aside(error.key), tuple(fell)))
+    return found
+
+
+def _read_by(graph: Graph, store: Store, wanted: Collection[str] | None) -> Iterable[str]:
+    """Finished nodes that are wanted themselves, and finished parents of those that must run."""
+    asked = set(graph.by_key if wanted is None else wanted)
+    read: dict[str, None] = {}
+    for key, node in reversed(graph.by_key.items()):
+        if key in asked:
+            if store.has(key):
+                read[key] = None
+            else:
+                asked.update(node.parents.values())
+    read.update(dict.fromkeys(key for key in asked - graph.by_key.keys() if store.has(key)))
+    return read
+
+
+def _damage_of(store: Store, key: str) -> DamagedNodeError | None:
+    try:
+        store.verify_once(key)
+    except DamagedNodeError as error:
+        return error
+    return None
+
+
+def made_from(store: Store, key: str, known: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
+    """Keys of all nodes of the store, or ``known`` beside it, that were made from ``key``; parents first.
+
+    A node whose own record is damaged is passed over: nobody can tell what it was made from.
+    """
+    children: dict[str, list[str]] = {}
+    for each, record in [*(known or {}).items(), *((k, _record(store, k)) for k in store if k != key)]:
+        for parent in record.get("parents", {}).values():
+            children.setdefault(parent, []).append(each)
+    found: dict[str, None] = {}
+    level = [key]
+    while level:
+        level = sorted({child for each in level for child in children.get(each, ())} - found.keys() - {key})
+        found.update(dict.fromkeys(level))
+    return list(found)
+
+
+def _record(store: Store, key: str) -> Mapping[str, Any]:
+    try:
+        return store.record(key)
+    except DamagedNodeError:
+        return {}

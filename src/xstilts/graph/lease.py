@@ -1,0 +1,278 @@
+"""Leases: who may work on a node. Only renames decide, so it holds on a shared file system and needs no lock.
+
+    work/KEY/0001/          the first claim of a node; its number is the fencing token
+        owner.json          who holds it; there for as long as it is held, and touched meanwhile (``heartbeat``)
+        ended.json          the same file once the claim is given up, taken away or being committed
+        ID/out/             the outputs so far
+        ID/checkpoints/     the state of a training
+
+A claim appears whole, by the rename of a folder, and a folder cannot be renamed onto one that holds something: of all who
+want the next number one gets it. The highest number is who works on the node. A claim ends by one rename of ``owner.json``:
+its holder's, right before the outputs are renamed into place, or that of the next holder, who then takes the checkpoints to
+its own claim and the rest away. Whoever comes second finds nothing there, so one who was taken for dead and wakes up late (a
+zombie) cannot commit; and as ``ID`` is no other attempt's, whatever it still writes is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from xstilts.graph.claim import CHECKPOINTS, OUT, OWNER, NodeBusyError, content, lost
+from xstilts.graph.disk import aside
+from xstilts.graph.heartbeat import BEATS, LEASE_SECONDS, Heartbeat, Watch
+from xstilts.graph.node import Node, canonical
+from xstilts.graph.owner import Owner
+
+KEY = re.compile(r"[0-9a-f]{64}")
+ENDED = "ended.json"
+
+OUTRUN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT)
+"""What a rename says when another one was first: its claim is there, or the node is finished and its claims are gone."""
+
+State = Literal["live", "dead", "unknown"]
+
+
+class Leases:
+    """The claims of a store.
+
+    Args:
+        work: the folder they lie in.
+        lease_seconds: see ``heartbeat.LEASE_SECONDS``; equal for all drivers of a store.
+        clock: monotonic seconds; replaced in tests.
+    """
+
+    def __init__(
+        self, work: Path, lease_seconds: float = LEASE_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.work = work
+        self._lease = lease_seconds
+        self._watch = Watch(lease_seconds, clock)
+        self._heartbeat = Heartbeat(lease_seconds / BEATS)
+        self._mine: dict[str, tuple[Path, Owner]] = {}  # key -> the claim's folder: only these are ours to end
+
+    # Who holds what
+
+    def folders(self) -> list[str]:
+        """Keys of the nodes that have a work folder, sorted."""
+        return sorted(p.name for p in self.work.glob("*") if KEY.fullmatch(p.name))
+
+    def claims(self) -> list[str]:
+        """Keys of the nodes that somebody holds or that left checkpoints, sorted."""
+        return [key for key in self.folders() if self._held(key) or self.has_checkpoints(key)]
+
+    def owner(self, key: str) -> Owner | None:
+        """Who holds the node; ``None`` when nobody does."""
+        held = self._held(key)
+        return None if held is None else Owner.parse(content(held / OWNER))
+
+    def state(self, key: str) -> State | None:
+        """Whether the holder lives; ``None`` when there is none.
+
+        Of a process on this machine that is known. Of another machine's it is ``unknown`` at first, and ``dead`` once this
+        object, asked again and again, has seen no sign of life for the time of a lease.
+        """
+        claims = self._numbers(key)
+        return self._state(claims[-1]) if claims else None
+
+    def _state(self, claim: Path) -> State | None:
+        try:
+            with (claim / OWNER).open("rb") as stream:  # opened: a cache of the network's file system is asked anew
+                owner, stamp = Owner.parse(stream.read()), os.fstat(stream.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if owner is None:
+            return "dead"
+        if (state := owner.state) != "unknown":
+            return state
+        return "dead" if self._watch.is_dead(owner.id, stamp) else "unknown"
+
+    def _numbers(self, key: str) -> list[Path]:
+        """The claims of a node, the lowest number first."""
+        try:
+            names = os.listdir(self.work / key)  # noqa: PTH208 - asked of every node of a study
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [self.work / key / name for name in sorted((n for n in names if n.isdecimal()), key=int)]
+
+    def _held(self, key: str) -> Path | None:
+        claims = self._numbers(key)
+        return claims[-1] if claims and (claims[-1] / OWNER).exists() else None
+
+    def has_checkpoints(self, key: str) -> bool:
+        """Whether an attempt left the state of its training; one that was being written does not count."""
+        return any((self.work / key).glob(f"*/*/{CHECKPOINTS}/[!.]*"))
+
+    # To claim
+
+    def begin(self, node: Node, writers: Sequence[int] = ()) -> Path:
+        """Claim a node; gives the empty folder its outputs go to, with the checkpoints of earlier attempts beside it.
+
+        Raises:
+            NodeBusyError: somebody else holds it.
+            OSError: the disk refuses.
+        """
+        claim = None
+        while claim is None:
+            before = self._numbers(node.key)
+            if before:
+                self._refuse_busy(node, before[-1])
+            owner = Owner.here(writers, node.as_json())
+            claim = self._place(node.key, before, owner)
+        self._mine[node.key] = claim, owner
+        self._heartbeat.start(claim / OWNER)
+        try:
+            self._inherit(claim / owner.id)
+        except BaseException:
+            with suppress(OSError):  # the disk may refuse this, too; the next claim does it all again
+                self.release(node.key)
+            raise
+        return claim / owner.id / OUT
+
+    def _refuse_busy(self, node: Node, claim: Path) -> None:
+        state, owner = self._state(claim), Owner.parse(content(claim / OWNER))
+        if state in (None, "dead") or owner is None:
+            return
+        stop = f"xstilts clean --store {self.work.parent} --node {node.key[:12]}"
+        raise NodeBusyError(
+            f"{node.title} is being run by process {owner.pid} on {owner.host} since {owner.started}",
+            where=str(self.work / node.key),
+            hint="wait for it"
+            if state == "live"
+            else f"wait for it: it is taken over once it gives no sign of life for {self._lease:.0f} s; "
+            f"if that machine is gone for good, `{stop}` gives the node free at once",
+        )
+
+    def _place(self, key: str, before: Sequence[Path], owner: Owner) -> Path | None:
+        """Put a claim with the number after those ``before`` it in place; ``None`` when another one was first."""
+        home = self.work / key
+        claim = home / f"{int(before[-1].name) + 1 if before else 1:04d}"
+        fresh = aside(home)
+        try:
+            (fresh / owner.id / OUT).mkdir(parents=True)
+            # Not flushed: after a power cut every owner is dead, and a claim without an owner counts as none.
+            (fresh / OWNER).write_text(canonical(owner.as_json()), encoding="utf-8")
+            home.mkdir(exist_ok=True)
+            fresh.rename(claim)
+        except OSError as error:
+            # A network may have done what it reports as refused.
+            if (claim / owner.id).is_dir():
+                return claim
+            shutil.rmtree(fresh, ignore_errors=True)
+            if error.errno in OUTRUN:
+                return None
+            raise
+        if self._numbers(key)[-1:] != [claim]:  # what was looked at is long gone: it is for the others to decide
+            shutil.rmtree(claim, ignore_errors=True)
+            return None
+        return claim
+
+    def _inherit(self, attempt: Path) -> None:
+        """End all earlier claims of the node, take the newest checkpoints and remove the rest.
+
+        Stopped at any point, it leaves the checkpoints whole where they were or where they go, and the next one goes on.
+        """
+        claim = attempt.parent
+        for earlier in reversed(self._numbers(claim.parent.name)[:-1]):
+            _end(earlier)
+            for former in (p for p in earlier.iterdir() if p.is_dir()):
+                if any((former / CHECKPOINTS).glob("[!.]*")) and not (attempt / CHECKPOINTS).exists():
+                    (former / CHECKPOINTS).rename(attempt / CHECKPOINTS)
+                self.discard(former)
+
+    # To end a claim
+
+    def check(self, key: str) -> None:
+        """Notice that a node that ``begin`` of this object claimed was taken over.
+
+        Raises:
+            ClaimLostError: it was.
+        """
+        if key in self._mine and not self._is_mine(*self._mine[key]):
+            raise lost(self._forget(key)[0])
+
+    def _is_mine(self, claim: Path, owner: Owner) -> bool:
+        found = Owner.parse(content(claim / OWNER))
+        return found is not None and found.id == owner.id
+
+    def seal(self, key: str) -> None:
+        """End our claim because its outputs are about to be renamed into place.
+
+        Raises:
+            ClaimLostError: it is not ours any more, so they must not be.
+        """
+        if key not in self._mine:
+            raise lost(self.work / key)
+        claim, owner = self._forget(key)
+        if not self._is_mine(claim, owner) or not _end(claim):
+            raise lost(claim)
+
+    def release(self, key: str, *, keep_checkpoints: bool = True) -> bool:
+        """Give up our claim and drop its unfinished outputs; whether there was one to give up.
+
+        Where checkpoints stay, so does the folder; else it goes, claim and all, by one rename.
+        """
+        if key not in self._mine:
+            return False
+        claim, owner = self._forget(key)
+        if not self._is_mine(claim, owner):
+            return False
+        if keep_checkpoints and self.has_checkpoints(key):
+            if _end(claim):
+                for rest in (claim / owner.id).iterdir():
+                    if rest.name != CHECKPOINTS:
+                        self.discard(rest)
+        else:
+            self.discard(claim.parent)
+        return True
+
+    def _forget(self, key: str) -> tuple[Path, Owner]:
+        claim, owner = self._mine.pop(key)
+        self._heartbeat.stop(claim / OWNER)
+        return claim, owner
+
+    def clear(self, key: str, *, forsaken: bool = False) -> bool:
+        """Remove the work folder of a node that nobody works on; whether that was so.
+
+        Args:
+            key: of the node.
+            forsaken: somebody says that a holder on another machine is gone, so no sign of life is waited for.
+        """
+        before = self._numbers(key)
+        state = self._state(before[-1]) if before else None
+        if state == "live" or (state == "unknown" and not forsaken):
+            return False
+        if self._place(key, before, Owner.here()) is None:
+            return False  # somebody begins
+        self.discard(self.work / key)
+        return True
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder; for everybody else it is gone at once, by one rename."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        gone = aside(self.work / "gone")
+        try:
+            folder.rename(gone)
+        except FileNotFoundError:
+            return
+        if gone.is_dir():
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                gone.unlink()
+
+
+def _end(claim: Path) -> bool:
+    """Let a claim be nobody's; whether this call did it."""
+    try:
+        (claim / OWNER).rename(claim / ENDED)
+    except FileNotFoundError:
+        return False
+    return True
