@@ -156,10 +156,13 @@ class Retries(Frozen):
     """What is begun anew, and how often at most.
 
     ``collapsed``: a fine-tuning whose dev score in the language it learned is no better than chance, or whose model gives one
-    constant answer there. It gets another seed and is another node (see ``xstilts.plan.retries``).
+    constant answer there. It gets another seed and is another node (see ``xstilts.plan.retries``). ``float32``: whether a
+    training in another precision whose loss, gradient or dev score is no number is done again in float32, once, as another
+    node.
     """
 
     collapsed: int = Field(0, ge=0)
+    float32: bool = False
 
 
 class Study(Frozen):

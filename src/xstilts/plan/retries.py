@@ -1,20 +1,23 @@
-"""Fine-tunings that collapsed and are begun anew, where the study declares it: new nodes that name the ones they replace.
+"""Trainings that are begun anew, where the study declares it: new nodes that name the ones they replace.
 
-Only the dev score in the language an arm is fine-tuned in decides; no test score is ever read. What is begun anew follows
-from the study and the finished nodes alone, so the same command finds the same nodes again.
+A fine-tuning that collapsed gets another seed. Only the dev score in the language an arm is fine-tuned in decides; no test
+score is ever read. A training whose loss became no number is done again in float32. What is begun anew follows from the
+study, the finished nodes and the failures of the store alone, so the same command finds the same nodes again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xstilts.chance import LEAST_ROWS
+from xstilts.errors import NotFiniteError
 from xstilts.graph.node import Graph, Node, sha256_text
 from xstilts.graph.store import Store
 from xstilts.plan.plan import Cell, Plan
+from xstilts.study import Retries
 from xstilts.tasks import load
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ def with_retries(plan: Plan, store: Store) -> Plan:
     Raises:
         StoreError: a dev score is not what was committed; it names the node.
     """
+    if plan.study.retries.float32:
+        plan = _in_float32(plan, store)
     most = plan.study.retries.collapsed
     if not most:
         return plan
@@ -64,7 +69,7 @@ def run_with_retries(plan: Plan, store: Store, compute: Compute) -> tuple[Plan, 
         the plan with all that was begun anew, and how the rounds ended, as one.
     """
     store.save_study(plan.study.name, plan.payload())
-    if not plan.study.retries.collapsed:
+    if plan.study.retries == Retries():
         return plan, compute(plan.graph, plan.wanted)
     asked = {cell.key for cell in plan.cells}
     summary = compute(plan.graph, asked)
@@ -82,13 +87,29 @@ def run_with_retries(plan: Plan, store: Store, compute: Compute) -> tuple[Plan, 
     summary = replace(summary, blocked=summary.blocked | blocked)
     if measured - blocked.keys():
         summary = summary.then(compute(plan.graph, measured - blocked.keys()))
-    return plan, summary
+    return plan, _without_replaced(plan, summary)
+
+
+def _without_replaced(plan: Plan, summary: Summary) -> Summary:
+    """The summary without what failed and has another node in its place: what was asked for is what counts."""
+    here = plan.graph.by_key.keys()
+    return replace(
+        summary,
+        failed={key: why for key, why in summary.failed.items() if key in here},
+        blocked={key: why for key, why in summary.blocked.items() if key in here},
+    )
 
 
 def retries_declared(plan: Plan) -> dict[str, Any]:
     """What a study declares about retries, what of it has come true so far, and where it cannot."""
-    begun = [n.title for n in plan.graph if n.kind == "train" and "retry_of" in n.spec]
-    return {"collapsed": plan.study.retries.collapsed, "begun": begun, "unjudged": list(plan.unjudged)}
+    begun = [n.title for n in plan.graph if "retry_of" in n.spec]
+    declared = plan.study.retries
+    return {
+        "collapsed": declared.collapsed,
+        "float32": declared.float32,
+        "begun": begun,
+        "unjudged": list(plan.unjudged),
+    }
 
 
 def _place(cell: Cell) -> tuple[str, str, str, int]:
@@ -129,27 +150,64 @@ def _begun_anew(plan: Plan, cells: list[Cell]) -> Plan:
         predictions = nodes[predictions.parents["raw"]]
     failed = nodes[predictions.parents["model"]]
     spec = {**failed.spec, "seed": retry_seed(cells[0].seed, retry), "retry_of": failed.key}
+    plan, instead = _in_place_of(plan, failed, spec, retry, stays=True)
+    new = set(instead.values())
+    return replace(plan, cells=tuple(replace(c, retry=retry) if c.key in new else c for c in plan.cells))
+
+
+def _in_float32(plan: Plan, store: Store) -> Plan:
+    """The plan with every training whose numbers failed it done again in float32, and all that follows from it.
+
+    What failed is in the plan no more; the new training's spec names it.
+    """
+    while failed := next((node for node in plan.graph if _overflowed(node, store)), None):
+        spec = {**failed.spec, "precision": "fp32", "retry_of": failed.key}
+        plan, _ = _in_place_of(plan, failed, spec, "fp32", stays=False)
+    return plan
+
+
+def _overflowed(node: Node, store: Store) -> bool:
+    if node.spec.get("precision") in (None, "fp32") or store.has(node.key):
+        return False
+    return (store.failure(node.key) or {}).get("type") == NotFiniteError.__name__
+
+
+def _in_place_of(
+    plan: Plan, failed: Node, spec: Mapping[str, Any], retry: int | str, *, stays: bool
+) -> tuple[Plan, dict[str, str]]:
+    """The plan with a training of ``spec`` and what follows from it, and key -> key of what is in whose place.
+
+    Args:
+        plan: as it is.
+        failed: the training that is done again.
+        spec: of the new one.
+        retry: how people tell it from the first.
+        stays: whether the failed one, and its scores, stay in the graph beside the new ones.
+    """
     again = Node(failed.kind, spec, failed.parents, {**failed.labels, "retry": retry})
-    found = {**nodes, again.key: again}
     instead = {failed.key: again.key}
+    found: dict[str, Node] = {}
     for node in plan.graph:
-        if not instead.keys() & set(node.parents.values()):
-            continue
-        parents = {role: instead.get(key, key) for role, key in node.parents.items()}
-        labels = node.labels
-        if node.kind == "measure":
-            del found[node.key]
+        if node.key == failed.key:
+            new = again
+        elif instead.keys() & set(node.parents.values()):
+            parents = {role: instead.get(key, key) for role, key in node.parents.items()}
+            labels = node.labels if node.kind == "measure" else {**node.labels, "retry": retry}
+            new = Node(node.kind, node.spec, parents, labels)
+            instead[node.key] = new.key
         else:
-            labels = {**labels, "retry": retry}
-        new = Node(node.kind, node.spec, parents, labels)
-        instead[node.key] = new.key
+            found[node.key] = node
+            continue
+        if stays and node.kind != "measure":
+            found[node.key] = node
         found.setdefault(new.key, new)
-    return replace(
+    changed = replace(
         plan,
         graph=Graph(plan.graph.study, tuple(found.values())),
-        cells=tuple(replace(c, key=instead[c.key], retry=retry) if c in cells else c for c in plan.cells),
+        cells=tuple(replace(cell, key=instead.get(cell.key, cell.key)) for cell in plan.cells),
         measured=tuple(replace(each, key=instead.get(each.key, each.key)) for each in plan.measured),
     )
+    return changed, instead
 
 
 def _blocked(graph: Graph, summary: Summary) -> dict[str, str]:

@@ -47,18 +47,20 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
         out.print(f"  {escape(note)}")
     for note in random_notes(summary):
         out.print(f"\n{escape(note)}", soft_wrap=True)
-    if summary["retries"]["collapsed"]:
+    if summary["retries"]["collapsed"] or summary["retries"]["float32"]:
         _show_retries(summary["retries"], out)
 
 
 def _show_retries(declared: Mapping[str, Any], out: Console) -> None:
     """What of a plan may still grow, and what of it has."""
     most = declared["collapsed"]
-    out.print(
-        f"\nRetries: a fine-tuning that collapses is begun anew with another seed, at most {most} time{'s' * (most > 1)}. "
-        f"Begun anew so far: {len(declared['begun'])}.",
-        soft_wrap=True,
-    )
+    said = ["\nRetries:"]
+    if most:
+        times = f"{most} time{'s' * (most > 1)}"
+        said.append(f"a fine-tuning that collapses is begun anew with another seed, at most {times}.")
+    if declared["float32"]:
+        said.append("A training whose loss is no number is done again in float32.")
+    out.print(" ".join([*said, f"Begun anew so far: {len(declared['begun'])}."]), soft_wrap=True)
     for title in declared["begun"]:
         out.print(f"  {escape(title)}", soft_wrap=True)
     if declared["unjudged"]:
@@ -143,20 +145,6 @@ def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
             (f"predict KEY FILE{at}", "your own text through the model behind it"),
         ):
             out.print(f"  xstilts {verb:32} {what}", markup=False, soft_wrap=True)
-
-
-def show_status(report: Sequence[Mapping[str, Any]], out: Console) -> None:
-    """States of each study's nodes."""
-    for study in report:
-        states = ", ".join(f"{n} {s}" for s, n in study["states"].items())
-        out.print(f"[bold]{study['study']}[/bold]: {states}")
-        for title in study["running"]:
-            out.print(f"  running {escape(title)}")
-        for failure in study["failed"]:
-            out.print(f"  [red]failed[/red] {escape(failure['title'])} ({failure['key'][:12]})")
-            out.print(f"    {escape(str(failure.get('text', '')))}")
-    if not report:
-        out.print("this store has no study yet")
 
 
 def show_why(found: Mapping[str, Any], out: Console) -> None:
