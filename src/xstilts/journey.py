@@ -13,8 +13,9 @@ from xstilts import tasks
 from xstilts.device import fingerprint, worker_threads
 from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
 from xstilts.graph.node import Graph, Node, Resources
+from xstilts.graph.overview import Overview
 from xstilts.graph.status import status
-from xstilts.graph.store import Store
+from xstilts.graph.store import Level, Store
 from xstilts.hub import ledger
 from xstilts.model_choice import ModelChoice
 from xstilts.model_source import find_model
@@ -44,11 +45,11 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 @contextmanager
-def open_store(root: Path, *, must_exist: bool = False) -> Iterator[Store]:
+def open_store(root: Path, *, must_exist: bool = False, level: Level = "digests") -> Iterator[Store]:
     """A store; its digest cache is saved at the end."""
     if must_exist and not root.is_dir():
         raise StoreError("no store here", where=str(root), hint="name it with --store DIR; xstilts run makes one")
-    store = Store(root)
+    store = Store(root, level=level)
     yield store
     store.digests.save()
 
@@ -272,17 +273,8 @@ def _languages(graph: Iterable[Node]) -> dict[str, dict[str, list[str]]]:
 
 
 def status_report(store: Store, study: str | None = None) -> list[dict[str, Any]]:
-    """For each study of the store: how many nodes are in which state, and the failures with their last words."""
-    report = []
-    for name, payload in _studies(store, study).items():
-        graph = Graph(name, tuple(Node.from_json(n) for n in payload["nodes"]))
-        states = status(graph, store)
-        failed = [
-            {"key": n.key, "title": n.title, **(store.failure(n.key) or {})} for n in graph if states[n.key] == "failed"
-        ]
-        running = [n.title for n in graph if states[n.key] == "running"]
-        report.append({"study": name, "states": dict(Counter(states.values())), "running": running, "failed": failed})
-    return report
+    """How each study of the store stands (see ``xstilts.graph.overview``)."""
+    return Overview(store).look(studies(store, study))
 
 
 def rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
@@ -296,7 +288,7 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
     ``by_language`` adds those by language; by default where the study declares distances, which is what they show.
     """
     found = []
-    for name, payload in _studies(store, study).items():
+    for name, payload in studies(store, study).items():
         scored, guessed = main_rows(store, name), guesses(store, name)
         declared = payload.get("targets", {})
         for model in payload["study"]["models"]:
@@ -314,14 +306,12 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
 
 def layer_tables(store: Store, study: str | None = None) -> list[Grid]:
     """Retrieval by layer, as tables: each arm's readings and curves, also at the checkpoints it kept."""
-    return [grid for name, of in _studies(store, study).items() for grid in study_grids(store, name, of)]
+    return [grid for name, of in studies(store, study).items() for grid in study_grids(store, name, of)]
 
 
 def layer_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
     """Retrieval by layer, one row a number: the readings of each arm and checkpoint, then all layers and poolings."""
-    return [
-        {"study": name, **row} for name, of in _studies(store, study).items() for row in study_rows(store, name, of)
-    ]
+    return [{"study": name, **row} for name, of in studies(store, study).items() for row in study_rows(store, name, of)]
 
 
 def _declares_distances(study: Mapping[str, Any]) -> bool:
@@ -338,10 +328,15 @@ def clean_store(store: Store, node: str | None, remove: bool) -> list[dict[str, 
     return [{"what": i.what, "key": i.key, "path": str(i.path), "bytes": i.bytes, "why": i.why} for i in items]
 
 
-def _studies(store: Store, study: str | None) -> dict[str, dict[str, Any]]:
-    studies = store.studies()
+def studies(store: Store, study: str | None) -> dict[str, dict[str, Any]]:
+    """What the store records of one study, or of all.
+
+    Raises:
+        MissingNameError: it has no such study.
+    """
+    found = store.studies()
     if study is None:
-        return studies
-    if study not in studies:
-        raise MissingNameError("study", study, list(studies), where=str(store.root))
-    return {study: studies[study]}
+        return found
+    if study not in found:
+        raise MissingNameError("study", study, list(found), where=str(store.root))
+    return {study: found[study]}

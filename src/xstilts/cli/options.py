@@ -79,6 +79,13 @@ SlurmOptions = Annotated[
     typer.Option("--slurm", help="With --on slurm: NAME=VALUE for sbatch; partition=gpu, time=240 (minutes) ..."),
 ]
 
+Verify = Annotated[
+    Literal["digests", "sizes"],
+    typer.Option(
+        help="How closely finished nodes are looked at before they are used: every byte, or each file's size."
+    ),
+]
+
 
 def tell_random(folder: Path) -> None:
     """Say on standard error that a model folder holds random weights, if it does."""

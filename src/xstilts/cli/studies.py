@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ from xstilts.cli.options import (
     Stream,
     StudyFile,
     TaskFile,
+    Verify,
     emit,
     err,
     out,
@@ -98,6 +99,7 @@ def run(
     address: Address = None,
     jobs: Jobs = 1,
     slurm: SlurmOptions = None,
+    verify: Verify = "digests",
     json_to: JsonTo = None,
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
@@ -108,7 +110,7 @@ def run(
     from xstilts.slurm import run_jobs, sbatch_options
 
     devices, task_files = device or ["cpu"], task_file or []
-    with journey.open_store(store) as opened:
+    with journey.open_store(store, level=verify) as opened:
         planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
         slots = [
@@ -137,15 +139,27 @@ def run(
 def status(
     study: StoredStudy = None,
     store: StoreDir = Path("store"),
+    live: Annotated[
+        bool, typer.Option("--live", help="Look again every two seconds until nothing is left to do.")
+    ] = False,
     json_to: JsonTo = None,
 ) -> None:
-    """What is done, running, waiting and failed, for each study of a store."""
+    """What is done, running, waiting and failed, for each study of a store, and how long the rest will take."""
     from xstilts import journey
-    from xstilts.report import show
+    from xstilts.graph.overview import Overview
+    from xstilts.report.states import view, watch
 
     with journey.open_store(store, must_exist=True) as opened:
-        report = journey.status_report(opened, study)
-    emit(json_to, report, lambda: show.show_status(report, out))
+        overview = Overview(opened)
+
+        def look() -> list[dict[str, Any]]:
+            return overview.look(journey.studies(opened, study))
+
+        if live and json_to is None:
+            watch(look, out)
+        else:
+            report = look()
+            emit(json_to, report, lambda: out.print(view(report)))
 
 
 def why(
