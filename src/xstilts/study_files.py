@@ -41,10 +41,17 @@ class StudyFiles:
         self.languages = cache(self._find_languages)
         self.overlaps = cache(self._find_overlaps)
         self.bucc_gold = cache(self._find_bucc_gold)
+        self.rows = cache(self._find_rows)
+        self.gold = cache(self._find_gold)  # one object for all arms and seeds, as are the others
 
-    def gold(self, target: str, split: str) -> dict[str, Any]:
+    def _find_gold(self, target: str, split: str) -> dict[str, Any]:
         """The files of every language of a target with their gold."""
         return {lang: self.entries(target, split, lang, True) for lang in self.languages(target, split)}
+
+    def _find_rows(self, target: str, split: str, languages: tuple[str, ...] | None) -> dict[str, Any]:
+        """The files of these languages of a target, or of all that are evaluated, without their gold."""
+        asked = self.languages(target, split) if languages is None else languages
+        return {language: self.entries(target, split, language, False) for language in asked}
 
     def splits(self, target: Task) -> list[str]:
         """The splits of a target that are evaluated."""

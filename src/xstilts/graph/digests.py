@@ -62,7 +62,7 @@ class Digests:
             return
         with guarded(self.path):
             known = {**self._load(), **self._new}
-            write_json(self.path, {"files": known, "sha256": sha256_text(canonical(known))})
+            write_json(self.path, {"files": known, "sha256": sha256_text(canonical(known))}, compact=True)
         self._new = {}
 
 

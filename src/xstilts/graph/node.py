@@ -97,8 +97,11 @@ class Node:
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Node:
-        """The node a record was made from."""
-        return Node(record["kind"], record["spec"], record["parents"], record["labels"], record["version"])
+        """The node a record was made from. Its key is the recorded one: to hash 100,000 specs again takes half a minute."""
+        node = Node(record["kind"], record["spec"], record["parents"], record["labels"], record["version"])
+        if "key" in record:
+            node.__dict__["key"] = record["key"]
+        return node
 
 
 @dataclass(frozen=True)

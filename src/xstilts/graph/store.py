@@ -273,7 +273,7 @@ class Store:
             old = _planned_before(path)
             if {node["key"] for node in old["nodes"]} - {node["key"] for node in payload["nodes"]}:
                 write_json(path.parent / "replaced" / f"{name}.{digest_file(path)[:12]}.json", old)
-            write_json(path, dict(payload))
+            write_json(path, dict(payload), compact=True)
 
     def studies(self) -> dict[str, dict[str, Any]]:
         """Name -> what ``save_study`` recorded."""

@@ -281,10 +281,7 @@ class _Planner:
         return {
             "task": target.name,
             "split": split,
-            "languages": {
-                language: self.files.entries(target.name, split, language, False)
-                for language in (self.files.languages(target.name, split) if languages is None else languages)
-            },
+            "languages": self.files.rows(target.name, split, languages),
             "encoding": encoding.model_dump(mode="json"),
             "precision": self.precision,
             "tokenizers": tokenizers_version(),
