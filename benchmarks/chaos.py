@@ -1,6 +1,6 @@
 """Studies that are killed, whose disk refuses and whose files are damaged: the same command again ends in the same table.
 
-    python -m benchmarks.chaos --seeds 0-49 --out STEM
+    python -m benchmarks.chaos --seeds 0-49 --out STEM [--world toy]
 
 Each run is a study of the tiny world in a fresh store. Three faults, drawn with the run's seed, meet it one after the
 other, each in a run of the very same command: kill -9 of the driver or of a worker, SIGTERM, a disk that is full or
@@ -35,6 +35,8 @@ FURTHEST = {"ENOSPC": 80, "EIO": 160}
 """Changes of the store, counted in each process, among which the one that fails is drawn."""
 INJECTOR = Path(__file__).parent / "faults"
 PATIENCE = 300.0
+TESTS = Path(__file__).parents[1] / "tests"
+TOY_SLEEP = 0.01
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def calm(world: World, home: Path) -> Any:
 
 def tiny(home: Path) -> World:
     """Two arms and two targets of the tests' tiny world, through the real command line."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    sys.path.insert(0, str(TESTS))
     from tiny_world import CLI, run_command, tiny_study, write_study
 
     study = write_study(home, tiny_study(targets=["pawsx", "tatoeba"], splits=["test"], languages=["en", "de", "fr"]))
@@ -179,6 +181,27 @@ def tiny(home: Path) -> World:
         return json.loads(done.stdout)
 
     return World(lambda store: [*CLI, *map(str, run_command(study, store))], table, 8.0, "xstilts.execute")
+
+
+def toy(home: Path) -> World:
+    """The graph of 21 small nodes that the tests kill, on two workers: no training, so many more moments a second."""
+    sys.path[:0] = [str(TESTS), str(TESTS / "graph")]
+    from toy_driver import graph
+
+    from xstilts.graph.store import Store
+
+    def scores(root: Path) -> Any:
+        store = Store(root)
+        keys = [node.key for node in graph(TOY_SLEEP) if node.kind == "score"]
+        for key in keys:
+            store.verify(key)
+        return {key: {n: f["sha256"] for n, f in store.files(key).items() if n != "node.json"} for key in keys}
+
+    driver = [sys.executable, str(TESTS / "graph" / "toy_driver.py")]
+    return World(lambda store: [*driver, str(store), "2", str(TOY_SLEEP)], scores, 1.0, "toy_worker")
+
+
+WORLDS: dict[str, Callable[[Path], World]] = {"tiny": tiny, "toy": toy}
 
 
 def summary(runs: Sequence[Run]) -> dict[str, Any]:
@@ -223,11 +246,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", default="0-49", help="FIRST-LAST")
     parser.add_argument("--out", type=Path, help="stem of the record: .jsonl (runs are added) and .md")
+    parser.add_argument("--world", choices=WORLDS, default="tiny")
     options = parser.parse_args()
     first, last = map(int, options.seeds.split("-"))
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:
-        world = tiny(Path(home))
+        world = WORLDS[options.world](Path(home))
         expected = calm(world, Path(home))
         for seed in range(first, last + 1):
             place = Path(home) / f"seed-{seed}"

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.chaos import World, calm, disturbed, summary
-from toy_driver import graph
-
-from xstilts.graph.store import Store
-
-SLEEP = 0.01
-DRIVER = [sys.executable, str(Path(__file__).with_name("toy_driver.py"))]
-
-
-def scores(root: Path) -> Any:
-    """The outputs of the scores, which a table would read."""
-    store = Store(root)
-    keys = [node.key for node in graph(SLEEP) if node.kind == "score"]
-    for key in keys:
-        store.verify(key)
-    return {key: {n: f["sha256"] for n, f in store.files(key).items() if n != "node.json"} for key in keys}
+from benchmarks.chaos import World, calm, disturbed, summary, toy
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World(lambda store: [*DRIVER, str(store), "2", str(SLEEP)], scores, 1.0, "toy_worker")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return toy(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")
