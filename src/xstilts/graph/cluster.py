@@ -114,8 +114,8 @@ class RayWorker:
                 time.sleep(1.0)
 
     def ping(self) -> None:
-        """Say that the run is there."""
-        if (hand := self._hand) is not None:
+        """Say that the run is there; not to an actor that has no place yet, where questions would pile up."""
+        if (hand := self._hand) is not None and self._ready is None:
             hand.ping.remote()
 
     def kill(self, *, save: bool = False) -> None:
@@ -260,7 +260,7 @@ def check(machines: Sequence[Machine], store: Store, paths: Sequence[str]) -> No
     try:
         asked = {
             machine: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(machine.id, soft=False)).remote(
-                str(marker), sign, list(paths)
+                str(marker), sign, list(paths), xstilts.__version__
             )
             for machine in machines
         }
@@ -276,7 +276,7 @@ def check(machines: Sequence[Machine], store: Store, paths: Sequence[str]) -> No
         marker.unlink(missing_ok=True)
 
 
-def _seen(marker: str, sign: str, paths: list[str], version: str = xstilts.__version__) -> str:
+def _seen(marker: str, sign: str, paths: list[str], version: str) -> str:
     """What is wrong with a machine; runs there."""
     if xstilts.__version__ != version:
         return f"has xstilts {xstilts.__version__}, and this run is of {version}"
