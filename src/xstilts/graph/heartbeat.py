@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 LEASE_SECONDS = 60.0
 """A holder on another machine that gave no sign of life for so long is taken for dead."""
@@ -62,27 +64,41 @@ class Heartbeat:
 
 
 class Watch:
-    """For how long files have not changed, as far as this process has seen.
+    """Which holders live, as far as this process has seen their files change.
 
     Args:
-        lease_seconds: what counts as long.
+        lease_seconds: without a change for so long, one is dead.
         clock: seconds; replaced in tests.
     """
 
     def __init__(self, lease_seconds: float = LEASE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._lease, self._clock = lease_seconds, clock
-        self._seen: dict[str, tuple[int, float, float]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._lock = threading.Lock()
 
-    def quiet_seconds(self, name: str, stamp: int) -> float:
-        """Seconds for which ``name`` had this stamp, told at every look."""
+    def state(self, name: str, stamp: int) -> Literal["live", "dead", "unknown"]:
+        """Of the holder called ``name`` whose file has this stamp now; ``unknown`` before anything is seen of it."""
         with self._lock:
-            time = self._clock()
-            before, last, quiet = self._seen.get(name, (stamp, time, 0.0))
-            quiet = quiet + min(time - last, self._lease / 4) if before == stamp else 0.0
-            self._seen[name] = (stamp, time, quiet)
-            return quiet
+            now = self._clock()
+            before = self._seen.get(name)
+            if before is None:
+                seen = _Seen(stamp, now)
+            elif before.stamp != stamp:
+                seen = _Seen(stamp, now, changed=True)
+            else:
+                quiet = before.quiet + min(now - before.looked, self._lease / 4)
+                seen = replace(before, looked=now, quiet=quiet)
+            self._seen[name] = seen
+        if seen.quiet >= self._lease:
+            return "dead"
+        return "live" if seen.changed else "unknown"
 
-    def is_dead(self, name: str, stamp: int) -> bool:
-        """Whether ``name`` has not changed for the time of a lease."""
-        return self.quiet_seconds(name, stamp) >= self._lease
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of a holder: its stamp, when it was looked at last, for how long it stayed, whether it ever changed."""
+
+    stamp: int
+    looked: float
+    quiet: float = 0.0
+    changed: bool = False

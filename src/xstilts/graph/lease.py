@@ -76,8 +76,8 @@ class Leases:
     def state(self, key: str) -> State | None:
         """Whether the holder lives; ``None`` when there is none.
 
-        Of a process on this machine that is known. Of another machine's it is ``unknown`` at first, and ``dead`` once this
-        object, asked again and again, has seen no sign of life for the time of a lease.
+        Of a process on this machine that is known. Of another machine's it is ``unknown`` until this object, asked again and
+        again, has seen a sign of life, and ``dead`` once it has seen none for the time of a lease.
         """
         claims = self._numbers(key)
         return self._state(claims[-1]) if claims else None
@@ -90,9 +90,7 @@ class Leases:
             return None
         if owner is None:
             return "dead"
-        if (state := owner.state) != "unknown":
-            return state
-        return "dead" if self._watch.is_dead(owner.id, stamp) else "unknown"
+        return self._watch.state(owner.id, stamp) if owner.state == "unknown" else owner.state
 
     def _numbers(self, key: str) -> list[Path]:
         """The claims of a node, the lowest number first."""
