@@ -241,3 +241,14 @@ def test_on_the_command_line_a_study_that_cannot_learn_is_begun_anew(tmp_path: P
     assert (first["status"], first["spec"]["seed"], spec["seed"]) == ("done", 1, retry_seed(1, 1))
     command(*run_command(study, store, "--json", tmp_path / "run.json"))
     assert json.loads((tmp_path / "run.json").read_text())["ran"] == 0
+
+
+def test_a_damaged_dev_score_is_no_reason_to_stop_planning(world: World) -> None:
+    """A run sets it aside and makes it again; only then can anybody tell a collapse."""
+    planned = world.plan()
+    done, _ = world.run(planned, collapses("none/xnli 1"))
+    assert {c.retry for c in done.cells} == {0, 1}
+    collapsed = cell(planned, "none", "xnli", "dev", 1).key
+    (world.store.path(collapsed) / "scores.json").write_text("[]")
+    world.store = Store(world.store.root)
+    assert {c.retry for c in world.plan().cells} == {0}

@@ -53,7 +53,7 @@ def test_a_flipped_byte_is_named_with_both_digests_and_the_cure(store: Store, na
         store.verify(key)
     text = str(caught.value)
     assert key[:12] in text
-    assert "`xstilts run` with its study" in text
+    assert f"xstilts clean --store {store.root} --node {key[:12]} --yes" in text
     if name != "files.json":
         assert name in text
         assert "expected sha-256" in text

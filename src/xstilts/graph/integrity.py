@@ -30,10 +30,12 @@ class DamagedNodeError(StoreError):
 
     def __init__(self, key: str, path: Path, expected: str, found: str) -> None:
         self.key = key
+        root = next((p.parents[2] for p in path.parents if p.name == key), path)
         super().__init__(
             f"node {key[:12]} is damaged: {path.name}: expected {expected}, found {found}",
             where=str(path),
-            hint="`xstilts run` with its study sets it aside and makes it again, with all that was made from it",
+            hint=f"`xstilts clean --store {root} --node {key[:12]} --yes` removes it with all that was made from it; "
+            "`xstilts run` with its study makes it again, and sets aside by itself what it would have to read",
         )
 
 

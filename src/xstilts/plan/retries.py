@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts.chance import LEAST_ROWS
 from xstilts.errors import NotFiniteError
+from xstilts.graph.integrity import DamagedNodeError
 from xstilts.graph.node import Graph, Node, sha256_text
 from xstilts.graph.store import Store
 from xstilts.plan.plan import Cell, Plan
@@ -38,9 +39,6 @@ def with_retries(plan: Plan, store: Store) -> Plan:
     """The plan with every new beginning that the finished nodes of the store call for.
 
     The nodes of a collapsed attempt stay in the graph; the cells are the last attempt's, and measurements are of it.
-
-    Raises:
-        StoreError: a dev score is not what was committed; it names the node.
     """
     if plan.study.retries.float32:
         plan = _in_float32(plan, store)
@@ -119,7 +117,7 @@ def _place(cell: Cell) -> tuple[str, str, str, int]:
 def _dev_status(plan: Plan, cells: Iterable[Cell], store: Store) -> tuple[str, str]:
     """The status of the dev score in the language that an arm is fine-tuned in, and why there is none to judge by.
 
-    Both are empty where the score is not there yet.
+    Both are empty where the score is not there yet, or is damaged.
     """
     dev = next((cell for cell in cells if cell.split == "dev"), None)
     if dev is None:
@@ -129,7 +127,10 @@ def _dev_status(plan: Plan, cells: Iterable[Cell], store: Store) -> tuple[str, s
         return "", f"no dev score in {source}"
     if not store.has(dev.key):
         return "", ""
-    store.verify_once(dev.key)
+    try:
+        store.verify_once(dev.key)
+    except DamagedNodeError:
+        return "", ""  # a run makes it again and looks then
     scores = json.loads((store.path(dev.key) / "scores.json").read_text(encoding="utf-8"))
     row = next(row for row in scores if row["language"] == source)
     if row["status"] == "no_gold":
