@@ -26,7 +26,7 @@ if [[ -z $${XSTILTS_SEQEVAL_0012:-} && -d $(SEQEVAL_0012) ]]; then \
 if [[ -z $${XSTILTS_SEQEVAL_122:-} && -d $(SEQEVAL_122) ]]; then export XSTILTS_SEQEVAL_122="$$PWD/$(SEQEVAL_122)"; fi;
 endef
 
-.PHONY: help install run test test-gpu check docs format oracles e5-small bench bench-quick clean
+.PHONY: help install run test test-gpu check audit docs format oracles e5-small bench bench-quick clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,11 +52,15 @@ test: install oracles e5-small ## run the tests (what needs absent data or model
 test-gpu: install ## run the tests that need a CUDA device
 	@$(environment) $(BIN)/python -m pytest -m gpu -rs
 
-check: install ## formatting, lint, types, and the rules of the house
+check: install ## formatting, lint, types, the rules of the house, the audit (AUDIT=no leaves that out, as CI does)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@$(environment) $(BIN)/python -m pytest tests/house
+	@$(if $(filter no,$(AUDIT)),echo "audit: left out",$(BIN)/python .ci/audit.py)
+
+audit: install ## known vulnerabilities of the installed packages; says so where the database cannot be asked
+	@$(BIN)/python .ci/audit.py
 
 $(VENV)/.docs-installed: $(VENV)/.installed
 	$(PIP) -e '.[dev,docs]'

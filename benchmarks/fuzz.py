@@ -57,8 +57,6 @@ def try_for(reader: Any, seconds: float, seed: int, most: int | None = None) -> 
                 raise
             except BaseException as error:
                 yield number, "other", _short(error)
-                if reader.fresh:
-                    continue
             number += 1
 
 
@@ -84,8 +82,10 @@ def _work(name: str, seconds: float, seed: int, send: Any) -> None:
 def all_readers() -> list[Any]:
     """Every reader; some load torch."""
     import data_readers
+    import model_readers
+    import record_readers
 
-    return data_readers.readers()
+    return [*data_readers.readers(), *record_readers.readers(), *model_readers.readers()]
 
 
 def fuzz(reader: Any, seconds: float, seed: int) -> Tally:

@@ -42,7 +42,7 @@ def test_weights_tokenizer_and_configuration_are_identity(tmp_path: Path, change
 def test_every_file_that_decides_how_words_are_cut_is_identity(tmp_path: Path, name: str) -> None:
     folder = fake_model(tmp_path / "a")
     seen = {found(folder).identity}
-    for content in (b"one", b"other"):
+    for content in (b'{"one": 1}', b'{"other": 1}'):
         (folder / name).write_bytes(content)
         seen.add(found(folder).identity)
     assert len(seen) == 3

@@ -227,7 +227,8 @@ def test_a_node_of_a_store_is_named_by_its_key_and_encodes_as_it_was_trained(run
     def node(begin: str, **record: Any) -> Path:
         folder = tmp_path / "store" / "nodes" / begin / (begin + "0" * 62)
         folder.mkdir(parents=True)
-        (folder / "node.json").write_text(json.dumps(record))
+        whole = {"key": folder.name, "version": 1, "spec": {}, "parents": {}, "labels": {}, "attempt": {}, **record}
+        (folder / "node.json").write_text(json.dumps(whole))
         return folder
 
     training = node(

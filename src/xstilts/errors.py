@@ -111,6 +111,15 @@ class MissingNameError(XstiltsError):
         super().__init__(f"unknown {kind} {name!r}", where=where, hint=nearest(name, names))
 
 
+def shown(value: object) -> str:
+    """A value from outside in at most 100 characters."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def _readable(text: str) -> str:
     """Of what outsiders wrote only so much, and nothing that a terminal obeys or cannot show."""
     if len(text) > _MOST_SHOWN:

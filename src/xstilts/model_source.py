@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import ModelError
+from xstilts.errors import ModelError, shown
 from xstilts.graph.node import canonical, sha256_text
 from xstilts.model_choice import ModelChoice
+from xstilts.outside import read_object
 from xstilts.shapes import RANDOM
 
 TOKENIZER_FILES = (
@@ -36,6 +37,23 @@ STREAMED_FAMILIES = ("bert", "camembert", "roberta", "xlm-roberta", "xlm-roberta
 
 TEXT_TO_TEXT = ("t5", "mt5", "umt5")
 """Every ``model_type`` of a model that reads text and writes text."""
+CONVERT = (
+    'pickled weights can run code and are never read; convert them where you trust them: python -c "from transformers '
+    "import AutoModel as M; M.from_pretrained('{folder}').save_pretrained('NEW_FOLDER')\""
+)
+"""What helps where a folder has no safetensors."""
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers")
+_MOST = {
+    **dict.fromkeys((*_LAYERS, "num_decoder_layers", "decoder_layers", "encoder_layers"), 2**10),
+    **dict.fromkeys(("num_attention_heads", "num_heads", "n_heads", "decoder_attention_heads"), 2**12),
+    **dict.fromkeys(("hidden_size", "d_model", "dim", "d_kv", "head_dim", "embedding_size"), 2**17),
+    **dict.fromkeys(("intermediate_size", "d_ff", "hidden_dim", "encoder_ffn_dim", "decoder_ffn_dim"), 2**20),
+    **dict.fromkeys(
+        ("vocab_size", "max_position_embeddings", "type_vocab_size", "relative_attention_num_buckets"), 2**24
+    ),
+}
+"""The most that a size in config.json may be: many times that of any model, and little enough to be asked for."""
+_MOST_TOKENIZER_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -73,21 +91,13 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
             where=where,
             hint=f"point it at one: --model {name}=FOLDER",
         )
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"config.json is damaged: {error}", where=f"{folder / 'config.json'}:{error.lineno}") from None
+    config = config_of(folder)
+    refuse_tokenizer_code(folder)
     if not list(folder.glob("*.safetensors")):
-        pickled = sorted(p.name for p in folder.glob("*.bin"))
-        raise ModelError(
-            f"no .safetensors weights in {str(folder)!r}" + (f", only {', '.join(pickled)}" if pickled else ""),
-            where=where,
-            hint="pickled weights can run code and are never read; convert them where you trust them: "
-            "AutoModel.from_pretrained(OLD).save_pretrained(NEW)",
-        )
+        raise ModelError(*no_weights(folder, "*.safetensors"), where=where, hint=CONVERT.format(folder=folder))
     identity = identity_of(folder, digest)
-    layers = config.get("num_hidden_layers") or config.get("num_layers") or config.get("n_layers")
-    if not isinstance(layers, int):
+    layers = next((config[field] for field in _LAYERS if isinstance(config.get(field), int)), None)
+    if layers is None:
         raise ModelError(f"{folder / 'config.json'} does not say how many layers there are", where=where)
     revision = folder.name if choice.id is not None else ""  # the hub's cache names a snapshot by its commit
     random = _drawn(config)
@@ -95,10 +105,77 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
     return ModelSource(name, folder.resolve(), identity, family, layers, choice.note, revision, random)
 
 
+def no_weights(folder: Path, wanted: str) -> tuple[str]:
+    """What to say of a folder without safetensors: pickled weights are named."""
+    pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
+    return (f"no {wanted} in {str(folder)!r}" + (f", only {', '.join(pickled)}" if pickled else ""),)
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The content of a folder's config.json.
+
+    Raises:
+        ModelError: there is none, it is damaged, wants to run code of its own, or has sizes that no model has.
+    """
+    path = folder / "config.json"
+    config = _object(path)
+    _refuse_code(config, path)
+    for field, most in _MOST.items():
+        size = config.get(field)
+        if size is not None and not (type(size) is int and 0 < size <= most):
+            raise ModelError(f"{field} is {shown(size)}; needed: a whole number from 1 to {most:,}", where=str(path))
+    return config
+
+
+def refuse_tokenizer_code(folder: Path) -> None:
+    """Refuse a tokenizer that wants to run code of its own, or whose files are larger than any is.
+
+    Raises:
+        ModelError: that, or a damaged tokenizer_config.json.
+    """
+    for name in TOKENIZER_FILES:
+        path = folder / name
+        if path.exists() and (not path.is_file() or path.stat().st_size > _MOST_TOKENIZER_BYTES):
+            what = f"more than {_MOST_TOKENIZER_BYTES:,} bytes" if path.is_file() else "no plain file"
+            raise ModelError(f"this file of a tokenizer is {what}", where=str(path))
+    if (folder / "tokenizer_config.json").is_file():
+        _refuse_code(_object(folder / "tokenizer_config.json"), folder / "tokenizer_config.json")
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        return read_object(path)
+    except FileNotFoundError:
+        raise ModelError(f"no {path.name} in {str(path.parent)!r}: not a Hugging Face model folder") from None
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path.name} is damaged: {error}", where=f"{path}:{error.lineno}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path.name} cannot be read: {error}", where=str(path)) from None
+
+
+def _refuse_code(said: dict[str, Any], path: Path) -> None:
+    if "auto_map" in said:
+        raise ModelError(
+            f"this model wants to run Python code of its own (auto_map: {shown(said['auto_map'])}), which is never done",
+            where=str(path),
+            hint="if transformers has this architecture itself, a copy of the folder without auto_map loads",
+        )
+
+
+def leaves(path: Path) -> bool:
+    """Whether a file of a model folder is a link to outside of it: what is copied from there could be anything.
+
+    The hub's cache keeps the files of ``snapshots/COMMIT`` in ``blobs``.
+    """
+    home = path.parent.resolve()
+    inside = [home, *([home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [])]
+    return not any(path.resolve().is_relative_to(place) for place in inside)
+
+
 def drawn_weights(folder: Path) -> str:
     """How the weights of a folder were drawn, of a model that has learned nothing; empty for any other, or no model."""
     try:
-        return _drawn(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        return _drawn(read_object(folder / "config.json"))
     except (OSError, ValueError):
         return ""
 

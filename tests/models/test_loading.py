@@ -14,7 +14,11 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from xstilts.errors import ModelError
+from xstilts.memory.check import model_in
+from xstilts.model_choice import ModelChoice
+from xstilts.model_source import find_model
 from xstilts.models.loading import load_encoder, load_tokenizer
+from xstilts.models.skeleton import streams_family
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_no_folder_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_config_is_refused(folder: Path) -> None:
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace("{", "[", 1))
-    with pytest.raises(ModelError, match=r"config\.json cannot be used"):
+    with pytest.raises(ModelError, match=r"config\.json is damaged"):
         load_encoder(folder)
     (folder / "config.json").write_text(text.replace("xlm-roberta", "xlm-rouerta"))
     with pytest.raises(ModelError, match=r"config\.json cannot be used"):
@@ -113,10 +117,36 @@ def test_text_to_text_models_without_a_known_encoder_half_are_refused(tmp_path: 
 def test_remote_code_is_never_run(folder: Path) -> None:
     (folder / "evil.py").write_text("raise SystemExit('ran')")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "unheard-of", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    code = {"auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    for family in ("unheard-of", config["model_type"]):  # also where transformers would pass it over and load something
+        (folder / "config.json").write_text(json.dumps({**config, **code, "model_type": family}))
+        assert not streams_family(folder)
+        for read in (load_encoder, model_in, lambda f: find_model("m", ModelChoice(path=str(f)), str)):
+            with pytest.raises(ModelError, match=r"run Python code of its own .*'evil\.Config'") as caught:
+                read(folder)
+            assert caught.value.where == str(folder / "config.json")
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"config\.json cannot be used"):
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**said, "auto_map": {"AutoTokenizer": ["evil.T", None]}}))
+    with pytest.raises(ModelError, match=r"run Python code of its own"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("field", ["num_hidden_layers", "hidden_size", "vocab_size", "intermediate_size"])
+@pytest.mark.parametrize("value", [10**9, 0, -1, 1.5, "12", True])
+def test_sizes_that_no_model_has_are_refused_before_anything_is_made(folder: Path, field: str, value: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, field: value}))
+    with pytest.raises(ModelError, match=f"{field} is {value!r}; needed: a whole number from 1"):
         load_encoder(folder)
+
+
+def test_a_tokenizer_larger_than_any_is_not_read(folder: Path) -> None:
+    with (folder / "tokenizer.json").open("ab") as file:
+        file.truncate(2**30)
+    with pytest.raises(ModelError, match="more than 268,435,456 bytes") as caught:
+        load_tokenizer(folder)
+    assert caught.value.where == str(folder / "tokenizer.json")
 
 
 def test_a_dropout_the_family_does_not_have_is_refused() -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from xstilts.errors import ModelError
+from xstilts.outside import read_bytes
 from xstilts.report.data_used import DataUsed
+from xstilts.yaml_file import parse_yaml
 
 PERMISSIVE = frozenset({"MIT", "Apache-2.0", "CC BY 3.0", "CC BY 4.0", "ours"})
 """Licences of rows that ask for no more than attribution, as tasks write them."""
@@ -57,9 +58,9 @@ def _declared(folder: str | None) -> str | None:
     if folder is None:
         return None
     try:
-        text = (Path(folder) / "README.md").read_text(encoding="utf-8")
-        head = yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, IndexError):
+        text = read_bytes(Path(folder) / "README.md").decode()
+        head = parse_yaml(text.split("---", 2)[1], "README.md", ModelError) if text.startswith("---") else None
+    except (OSError, UnicodeDecodeError, ModelError, IndexError):
         return None
     found = head.get("license") if isinstance(head, dict) else None
     return found if isinstance(found, str) and found else None

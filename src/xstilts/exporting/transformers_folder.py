@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from xstilts.exporting.card import code
 from xstilts.exporting.card_files import Exported, exported, write_card
 from xstilts.exporting.lineage import Lineage, lineage
 from xstilts.exporting.whole import whole_folder
-from xstilts.model_source import IDENTITY_FILES
+from xstilts.model_source import IDENTITY_FILES, config_of, leaves
+from xstilts.outside import read_object
 
 DESCRIPTION = "xstilts.json"
 NOTICES = ("LICENSE*", "NOTICE*")
@@ -73,15 +73,14 @@ def describe(folder: Path) -> Mapping[str, Any]:
     from xstilts.models.description import read_description
 
     read_description(folder)  # refuses what cannot be
-    found: Mapping[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    return found
+    return read_object(folder / DESCRIPTION)
 
 
 def copy_model(folder: Path, out: Path) -> None:
-    """Copy what makes a model; links are followed.
+    """Copy what makes a model; links inside of the folder (or of a hub cache) are followed.
 
     Raises:
-        ModelError: no safetensors weights.
+        ModelError: no safetensors weights; a link to outside.
     """
     if not any(folder.glob("*.safetensors")):
         raise ModelError("no .safetensors weights: pickled ones are never exported", where=str(folder))
@@ -95,12 +94,18 @@ def copy_notices(folder: Path, out: Path) -> None:
 
 def _copy(folder: Path, out: Path, patterns: tuple[str, ...]) -> None:
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
+        if leaves(path):
+            raise ModelError(
+                f"a link out of its folder, to {path.resolve()}: what lies there is not given away",
+                where=str(path),
+                hint="if it belongs to the model, put the file itself in its place (cp -L)",
+            )
         shutil.copyfile(path, out / path.name)
 
 
 def _load_lines(folder: Path, name: str) -> str:
     """The lines that load it with plain transformers."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config_of(folder)
     head = re.search(r"For[A-Z]\w*$", (config.get("architectures") or [""])[0])
     model = f"AutoModel{head.group() if head else ''}"
     return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts.errors import StoreError
+from xstilts.outside import read_bytes
 
 OWNER = "owner.json"
 OUT = "out"
@@ -82,6 +83,6 @@ def lost(place: Path) -> ClaimLostError:
 def content(path: Path) -> bytes:
     """A file's bytes; none if it is not there."""
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return b""

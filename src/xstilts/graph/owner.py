@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import socket
@@ -12,6 +11,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+from xstilts.outside import parse_json
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PROCESSES = Path("/proc/self/ns/pid")
@@ -85,10 +86,11 @@ class Owner:
     def parse(content: bytes) -> Owner | None:
         """From the bytes of ``owner.json``; ``None`` when they are none (the power went before they were on the disk)."""
         try:
-            record = json.loads(content)
-            places = (str(record["id"]), record["host"], record["machine"])
-            return Owner(*places, int(record["pid"]), dict(record["births"]), dict(record["node"]), record["started"])
-        except (ValueError, KeyError, TypeError):
+            record = parse_json(content)
+            places = (str(record["id"]), str(record["host"]), str(record["machine"]))
+            births = {str(int(pid)): str(born) for pid, born in record["births"].items()}
+            return Owner(*places, int(record["pid"]), births, dict(record["node"]), str(record["started"]))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
     def as_json(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ from xstilts.graph.integrity import DamagedNodeError, Level, check
 from xstilts.graph.lease import KEY, Leases
 from xstilts.graph.node import Node
 from xstilts.graph.owner import Owner
+from xstilts.graph.records import not_a_failure, not_a_node, not_files, read_study, write_study
 
 __all__ = ["ClaimLostError", "Digests", "Failure", "Level", "NodeBusyError", "Store", "digest_file"]
 
@@ -91,23 +92,23 @@ class Store:
 
     def record(self, key: str) -> dict[str, Any]:
         """``node.json`` of a finished node: ``Node.as_json()`` and its ``attempt``."""
-        return self._read(key, "node.json")
+        return self._read(key, "node.json", lambda record: not_a_node({"attempt": {}, **record}, "attempt"))
 
     def files(self, key: str) -> dict[str, dict[str, Any]]:
         """Relative path -> ``{"sha256", "bytes"}`` of every file of a finished node, ``node.json`` among them."""
-        return self._read(key, "files.json")
+        return self._read(key, "files.json", not_files)
 
-    def _read(self, key: str, name: str) -> dict[str, Any]:
+    def _read(self, key: str, name: str, wrong: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
         try:
-            value = read_json(self.path(key) / name)
+            value: dict[str, Any] = read_json(self.path(key) / name)
         except FileNotFoundError as error:
             if not self.has(key):
                 raise MissingNameError("node", key, (), where=str(self.root)) from error
             raise DamagedNodeError(key, self.path(key) / name, "the file", "nothing") from error
         except StoreError as error:
             raise DamagedNodeError(key, self.path(key) / name, "JSON", error.what) from error
-        if not isinstance(value, dict):
-            raise DamagedNodeError(key, self.path(key) / name, "a JSON object", type(value).__name__)
+        if found := wrong(value) if isinstance(value, dict) else type(value).__name__:
+            raise DamagedNodeError(key, self.path(key) / name, "what a store writes", found)
         return value
 
     def verify(self, key: str) -> None:
@@ -249,7 +250,9 @@ class Store:
             found = read_json(self._failed(key))
         except (FileNotFoundError, StoreError):  # a damaged one tells nothing
             return None
-        return found if isinstance(found, dict) else None
+        if wrong := not_a_failure(found):
+            raise StoreError(f"no record of a failure: {wrong}", where=str(self._failed(key)), hint="remove this file")
+        return dict(found)
 
     def failures(self) -> list[str]:
         """Keys of the nodes whose last attempt failed."""
@@ -272,17 +275,17 @@ class Store:
         with guarded(path, self.root):
             old = _planned_before(path)
             if {node["key"] for node in old["nodes"]} - {node["key"] for node in payload["nodes"]}:
-                write_json(path.parent / "replaced" / f"{name}.{digest_file(path)[:12]}.json", old)
-            write_json(path, dict(payload), compact=True)
+                write_study(path.parent / "replaced" / f"{name}.{digest_file(path)[:12]}.json", old)
+            write_study(path, payload)
 
     def studies(self) -> dict[str, dict[str, Any]]:
         """Name -> what ``save_study`` recorded."""
         paths = sorted(p for p in (self.root / "studies").glob("*.json") if NAME.fullmatch(p.stem))
-        return {p.stem: read_json(p) for p in paths}
+        return {p.stem: read_study(p) for p in paths}
 
     def replaced_studies(self) -> list[dict[str, Any]]:
         """What ``save_study`` recorded before another study took the name."""
-        return [read_json(p) for p in sorted((self.root / "studies" / "replaced").glob("*.json"))]
+        return [read_study(p) for p in sorted((self.root / "studies" / "replaced").glob("*.json"))]
 
     def take_away(self, key: str) -> Path | None:
         """Let a finished node be gone by one rename; gives where it lies now, ``None`` if it was gone already."""
@@ -337,7 +340,6 @@ def _settle(node: Node, work: Path, attempt: Mapping[str, Any]) -> None:
 def _planned_before(path: Path) -> dict[str, Any]:
     """What a study's file holds; a damaged one holds nothing that the new one does not say better."""
     try:
-        old = read_json(path)
-        return old if all(KEY.fullmatch(node["key"]) for node in old["nodes"]) else {"nodes": []}
-    except (FileNotFoundError, StoreError, KeyError, TypeError):
+        return read_study(path)
+    except (FileNotFoundError, StoreError):
         return {"nodes": []}

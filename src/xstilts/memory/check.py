@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from xstilts.errors import MemoryNeedError, ModelError
 from xstilts.graph.node import Node, Resources
@@ -16,7 +14,7 @@ from xstilts.memory.estimate import How
 from xstilts.memory.need import WIDENED, Need, gib
 from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, is_planned, made, needs
 from xstilts.memory.room import free_memory, free_on_card, own_memory
-from xstilts.model_source import STREAMED_FAMILIES
+from xstilts.model_source import STREAMED_FAMILIES, config_of
 
 GO_ON = "xstilts run --no-memory-check runs it all the same"
 
@@ -27,7 +25,7 @@ def model_in(folder: Path) -> Model:
     Raises:
         ModelError: config.json lacks a size.
     """
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config_of(folder)
     words = folder / "tokenizer.json"
     size = words.stat().st_size if words.is_file() else 0
     return Model(dimensions(config, folder), size, converted=not stored_as_float32(folder))

@@ -3,13 +3,13 @@ are not known by arithmetic."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import ModelError
+from xstilts.outside import open_plain, parse_json
 from xstilts.shapes import knows, weights
 
 _NAMES = {
@@ -113,15 +113,15 @@ def stored_tensors(folder: Path) -> Iterator[tuple[str, str, int]]:
     """
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 length = int.from_bytes(file.read(8), "little")
                 if length > _LARGEST_HEADER:
                     raise ValueError(f"a header of {length} bytes")
-                header = json.loads(file.read(length))
+                header = parse_json(file.read(length))
             for name, entry in header.items():
                 if name != "__metadata__":
                     start, end = entry["data_offsets"]
-                    yield name, entry["dtype"], end - start
+                    yield name, str(entry["dtype"]), int(end) - int(start)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"not a safetensors file: {error}", where=str(path)) from error
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +12,26 @@ from zipfile import BadZipFile
 
 from xstilts.errors import PredictionError
 from xstilts.metrics.additive import Contributions
+from xstilts.outside import MOST_BYTES, open_plain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _UNITS = "units"
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    AttributeError,
+)
+_DAMAGED += (BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError)  # type: ignore[assignment]
+"""What ``zipfile`` and ``numpy`` raise for a file that is none of theirs."""
 
 
 def write_contributions(path: Path, found: Contributions) -> None:
@@ -45,13 +62,15 @@ def read_contributions(path: Path) -> Contributions:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        with open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
+            if sum(member.file_size for member in arrays.zip.infolist()) > MOST_BYTES:
+                raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+            columns = {name: np.atleast_1d(arrays[name]) for name in arrays.files}
+            units = columns.pop(_UNITS, None)
+            values = {name: of.astype(np.float64).tolist() for name, of in columns.items()}
+    except _DAMAGED as error:
         raise PredictionError(f"not a file of what rows give to a score: {error}", where=str(path)) from None
-    units = columns.pop(_UNITS, None)
-    lengths = {len(values) for values in columns.values()} | ({len(units)} if units is not None else set())
-    if len(lengths) != 1:
+    lengths = {len(of) for of in (*values.values(), *([] if units is None else [units]))}
+    if not values or len(lengths) != 1:
         raise PredictionError(f"columns of {sorted(lengths)} rows: one length is needed", where=str(path))
-    values = {name: values.astype(np.float64).tolist() for name, values in columns.items()}
-    return Contributions(values, None if units is None else units.tolist())
+    return Contributions(values, None if units is None else units.astype(str).tolist())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +14,7 @@ from xstilts.models.families import FAMILIES, HeadNames
 from xstilts.models.heads import MODULES
 from xstilts.models.loading import WEIGHTS
 from xstilts.models.precision import Precision
+from xstilts.outside import read_object
 from xstilts.task_types import Head
 
 DESCRIPTION = "xstilts.json"
@@ -41,7 +41,7 @@ def read_description(folder: Path) -> Description:
     """
     path = folder / DESCRIPTION
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         for name in ("task", "type", "architecture", "head_file"):
             _require(isinstance(content[name], str), name, content[name], "needed: a text")
         known = get_args(Precision)
@@ -70,7 +70,7 @@ def _read_shape(head: Any) -> Head | None:
     if head is None:
         return None
     kind, outputs, labels = head["kind"], head["num_outputs"], head["labels"]
-    _require(kind in [*MODULES], "head.kind", kind, f"needed: {', '.join(MODULES)}")
+    _require(isinstance(kind, str) and kind in MODULES, "head.kind", kind, f"needed: {', '.join(MODULES)}")
     _require(type(outputs) is int and outputs > 0, "head.num_outputs", outputs, "needed: a number from 1")
     texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     _require(texts and len(set(labels)) == len(labels), "head.labels", labels, "needed: a list of different texts")

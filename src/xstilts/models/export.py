@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xstilts.errors import ModelError, StoreError
-from xstilts.model_source import TOKENIZER_FILES
+from xstilts.model_source import TOKENIZER_FILES, config_of
 from xstilts.models.adapters import plain_weights
 from xstilts.models.description import DESCRIPTION, HEAD_WEIGHTS, Description, head_names, translation
 from xstilts.models.families import FAMILIES, HeadNames
@@ -100,7 +100,7 @@ def _save(weights: Mapping[str, Tensor], path: Path) -> None:
 
 def _config(source: Path, architecture: str, shape: Head | None) -> dict[str, Any]:
     """The source's config.json with the head's fields; dropout overrides of this training are not handed on."""
-    config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = config_of(source)
     for stale in ("id2label", "label2id", "num_labels", "torch_dtype", "problem_type"):
         config.pop(stale, None)
     config.update(architectures=[architecture], dtype="float32")

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from xstilts.errors import ModelError
 from xstilts.hyperparameters import Lora
 from xstilts.memory.dimensions import stored_tensors
+from xstilts.model_source import CONVERT, config_of, no_weights, refuse_tokenizer_code
 from xstilts.models.adapters import add_adapters
 from xstilts.models.dropout import use_own_dropout
 from xstilts.models.encoder import Encoder
@@ -95,16 +96,12 @@ def check_weights(folder: Path) -> None:
         raise ModelError(f"no config.json in {str(folder)!r}: not a Hugging Face model folder")
     if (folder / WEIGHTS).is_file() or (folder / f"{WEIGHTS}.index.json").is_file():
         return
-    pickled = sorted(path.name for path in folder.glob("*.bin"))
-    raise ModelError(
-        f"no {WEIGHTS} in {str(folder)!r}" + (f", only {', '.join(pickled)}" if pickled else ""),
-        hint="pickled weights can run code and are never read; convert them where you trust them: python -c "
-        f"\"from transformers import AutoModel as M; M.from_pretrained('{folder}').save_pretrained('NEW_FOLDER')\"",
-    )
+    raise ModelError(*no_weights(folder, WEIGHTS), hint=CONVERT.format(folder=folder))
 
 
 def read_any_config(folder: Path) -> Any:
-    """The transformers config of any model."""
+    """The transformers config of any model; one that ``config_of`` refuses is refused."""
+    config_of(folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # transformers raises many kinds for a damaged file
@@ -158,6 +155,7 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
     folder = Path(folder)
     if not any((folder / name).is_file() for name in _VOCABULARIES):
         raise ModelError(f"no tokenizer in {str(folder)!r}", hint=f"one of these is needed: {', '.join(_VOCABULARIES)}")
+    refuse_tokenizer_code(folder)
     try:
         with quiet():
             found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

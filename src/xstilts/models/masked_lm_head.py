@@ -6,7 +6,6 @@ models) has none: what a new head says means nothing before it was trained.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from xstilts.errors import ModelError
 from xstilts.models.description import DESCRIPTION, HEAD_WEIGHTS, head_names, read_description, translation
 from xstilts.models.heads import MaskedLMHead
 from xstilts.models.loading import WEIGHTS, quiet, read_config
+from xstilts.outside import read_object
 from xstilts.task_types import Head
 
 TAKEN = "taken from the model folder"
@@ -96,8 +96,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield folder / WEIGHTS
         return
     try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        names = set(read_object(index)["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"the index of the weights is damaged: {error}", where=str(index)) from error
     yield from (folder / Path(name).name for name in sorted(names))  # beside the index, wherever a name points
 

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from xstilts.errors import ModelError
-from xstilts.model_source import TOKENIZER_FILES
+from xstilts.model_source import TOKENIZER_FILES, config_of
 from xstilts.models.loading import WEIGHTS, check_weights
 
 _LAYER = re.compile(r"^(?P<before>(?:.*\.)?layers?\.)(?P<number>\d+)(?P<after>\..*)$")
@@ -34,7 +34,7 @@ def keep_layers(source: Path, layers: Sequence[int], out: Path) -> dict[str, Any
         ModelError: no such layer, or the weights' names do not say which layer they belong to.
     """
     check_weights(source)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = config_of(source)
     field = next(name for name in _LAYER_COUNTS if isinstance(config.get(name), int))
     if beyond := [layer for layer in layers if not 1 <= layer <= config[field]]:
         raise ModelError(f"layer {beyond[0]} was asked of an encoder with {config[field]} layers", where=str(source))

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel
 
 from xstilts.errors import ModelError
 from xstilts.model_source import STREAMED_FAMILIES
-from xstilts.models.loading import ENCODER_HALVES, read_config
+from xstilts.models.loading import ENCODER_HALVES, read_any_config, read_config
 from xstilts.models.packed_attention import NAME
 
 STREAMED_HALVES = {name: of for name, of in ENCODER_HALVES.items() if name in STREAMED_FAMILIES}
@@ -20,8 +20,8 @@ STREAMED_HALVES = {name: of for name, of in ENCODER_HALVES.items() if name in ST
 def streams_family(folder: Path) -> bool:
     """Whether the model of a folder is of a family that can be streamed."""
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception:  # whatever is wrong with it is said by whoever loads it
+        config = read_any_config(folder)
+    except ModelError:  # whatever is wrong with it is said by whoever loads it
         return False
     return str(config.model_type) in STREAMED_FAMILIES
 
@@ -32,7 +32,7 @@ def without_weights(folder: Path) -> Any:
     Raises:
         ModelError: it is of a family that is not streamed.
     """
-    name = str(AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).model_type)
+    name = str(read_any_config(folder).model_type)
     with torch.device("meta"):
         if name in STREAMED_HALVES:
             config = AutoConfig.from_pretrained(

@@ -17,7 +17,7 @@ from transformers import AutoModelForSeq2SeqLM, DynamicCache, EncoderDecoderCach
 
 from xstilts.batching.texts import NO_TARGET, TextBatch
 from xstilts.errors import ModelError, StoreError
-from xstilts.model_source import TEXT_TO_TEXT, TOKENIZER_FILES
+from xstilts.model_source import TEXT_TO_TEXT, TOKENIZER_FILES, config_of
 from xstilts.models.dropout import use_own_dropout
 from xstilts.models.loading import check_weights, first_line, load_tokenizer, override_dropout, quiet, read_any_config
 from xstilts.models.precision import Precision
@@ -135,7 +135,7 @@ class TextModel(nn.Module):
             for file in TOKENIZER_FILES:
                 if (self.source / file).is_file():
                     shutil.copyfile(self.source / file, out / file)
-            config = json.loads((self.source / "config.json").read_text(encoding="utf-8"))
+            config = config_of(self.source)
             config.pop("torch_dtype", None)
             config |= {"architectures": [type(self.transformer).__name__], "dtype": "float32"}
             (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

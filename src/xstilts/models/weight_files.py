@@ -24,6 +24,7 @@ from torch import Tensor
 
 from xstilts.errors import ModelError
 from xstilts.models.loading import WEIGHTS
+from xstilts.outside import parse_json, read_object
 from xstilts.task_types.base import IntArray
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -136,7 +137,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield whole
         return
     with _readable(index):
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        names = sorted(map(str, set(read_object(index)["weight_map"].values())))
     for name in names:
         if Path(name).name != name:
             raise ModelError(f"the index names a file outside its folder: {name!r}", where=str(index))
@@ -150,7 +151,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             pass
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            header: dict[str, Any] = json.loads(file.read(length))
+            header: dict[str, Any] = parse_json(file.read(length))
     return header, _LENGTH_BYTES + length
 
 

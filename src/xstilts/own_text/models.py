@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from xstilts.errors import MissingNameError, ModelError
 from xstilts.graph.status import resolve
 from xstilts.graph.store import Store
 from xstilts.hyperparameters import Encoding
+from xstilts.outside import read_json
 from xstilts.task_types import Classification, Head, Tagging, TaskType
 from xstilts.tasks.task import Task
 
@@ -262,7 +262,7 @@ def _trained_as(folder: Path) -> dict[str, Any]:
     if folder.name != "model" or not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise ModelError(f"the node's record is damaged: {error}", where=str(path)) from None
     if not isinstance(found, dict) or not found:

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import DataError, MissingNameError
+from xstilts.errors import DataError, MissingNameError, shown
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
 from xstilts.hyperparameters import MASKED_LM
 from xstilts.metrics import xtreme
+from xstilts.outside import MOST_BYTES, parse_json, read_bytes
 from xstilts.published import settings
 from xstilts.published.numbers import Published
 from xstilts.report.random_weights import RANDOM
@@ -298,23 +299,39 @@ def _known(task: str) -> bool:
 
 def _read_rows(file: Path) -> list[Row]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_bytes(file, MOST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", where=str(file)) from None
-    lines = list(enumerate(text.splitlines(), start=1))
-    try:
-        if text.lstrip().startswith("["):
-            found = [(1, row) for row in json.loads(text)]
-        else:
-            found = [(number, json.loads(line)) for number, line in lines if line.strip()]
-    except json.JSONDecodeError as error:
-        raise DataError(f"not JSON: {error.msg}", where=str(file)) from None
+    whole = text.lstrip().startswith("[")
+    pieces = [(1, text)] if whole else [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    found: list[tuple[int, Any]] = []
+    for number, piece in pieces:
+        try:
+            value = parse_json(piece)
+        except ValueError as error:
+            line = getattr(error, "lineno", 1) if whole else number
+            raise DataError(f"not JSON: {getattr(error, 'msg', error)}", where=f"{file}:{line}") from None
+        found += [(number, row) for row in value] if whole else [(number, value)]
     for number, row in found:
-        missing = [name for name in NEEDED if name not in row] if isinstance(row, dict) else ["an object"]
-        if missing:
+        if wrong := _wrong(row):
             raise DataError(
-                f"not a row of results: {missing[0]} is missing",
+                f"not a row of results: {wrong}",
                 where=f"{file}:{number}",
                 hint="a record is what `xstilts results --json` gives, one row a line",
             )
     return [row for _, row in found]
+
+
+def _wrong(row: Any) -> str:
+    """What is wrong with a row; empty for nothing."""
+    if not isinstance(row, dict):
+        return "an object is missing"
+    for name in NEEDED:
+        if name not in row:
+            return f"{name} is missing"
+        kinds = (int, float) if name == "value" else (int,) if name in ("seed", "count", "layer") else (str,)
+        if row[name] is None and name not in ("model", "arm", "target"):
+            continue
+        if type(row[name]) not in kinds or row[name] != row[name]:
+            return f"{name} is {shown(row[name])}"
+    return ""

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from xstilts.errors import TranslationError
-from xstilts.graph.disk import guarded
+from xstilts.graph.disk import explain, guarded
+from xstilts.outside import parse_json
 from xstilts.translation.engine import Translation
 
 
@@ -37,7 +38,7 @@ class Ledger:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with guarded(self.path):
-            self._file: IO[bytes] = self.path.open("a+b")
+            self._file: IO[bytes] = self._opened()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -60,6 +61,16 @@ class Ledger:
         self._write(rows)
         self.done |= found
 
+    def _opened(self) -> IO[bytes]:
+        if self.path.exists() and not self.path.is_file():
+            raise self._refused("this is no plain file")
+        try:
+            return self.path.open("a+b")
+        except OSError as error:
+            if explain(error, self.path):
+                raise
+            raise self._refused(f"this file cannot be used: {error.strerror}") from None
+
     def _read(self) -> None:
         self._file.seek(0)
         content = self._file.read()
@@ -70,8 +81,8 @@ class Ledger:
             return
         lines = content[:whole].splitlines()
         try:
-            first, *rows = (json.loads(line) for line in lines)
-            self.done = {row["n"]: Translation(row["text"], row["unknown"], row["fits"]) for row in rows}
+            first, *rows = map(parse_json, lines)
+            self.done = dict(map(_translation, rows))
         except (ValueError, KeyError, TypeError):
             raise self._refused("this file is damaged") from None
         if first != json.loads(json.dumps(self.what)):
@@ -86,3 +97,10 @@ class Ledger:
             self._file.write(text.encode())
             self._file.flush()
             os.fsync(self._file.fileno())
+
+
+def _translation(row: Mapping[str, Any]) -> tuple[int, Translation]:
+    number, text, unknown, fits = row["n"], row["text"], row["unknown"], row["fits"]
+    if (type(number), type(text), type(fits)) != (int, str, bool) or type(unknown) not in (int, type(None)):
+        raise ValueError("a value of another kind")
+    return number, Translation(text, unknown, fits)
