@@ -23,15 +23,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 KINDS = ("kill driver", "kill worker", "SIGTERM", "ENOSPC", "EIO", "truncate", "flip")
+DAMAGES = ("truncate", "flip")
 FAULTS_A_RUN = 3
-FURTHEST = {"ENOSPC": 80, "EIO": 160}
+FURTHEST = {"ENOSPC": 60, "EIO": 90}
 """Changes of the store, counted in each process, among which the one that fails is drawn."""
 INJECTOR = Path(__file__).parent / "faults"
 PATIENCE = 300.0
@@ -46,14 +47,14 @@ class World:
     Args:
         command: gives the command that runs it in a store.
         table: what came out, from a store.
-        seconds: that it takes undisturbed: moments are drawn within.
         workers: part of a worker's command line, to know one.
+        seconds: that it took undisturbed: moments are drawn within.
     """
 
     command: Callable[[Path], Sequence[str]]
     table: Callable[[Path], Any]
-    seconds: float
     workers: str
+    seconds: float = 1.0
 
 
 @dataclass
@@ -77,10 +78,10 @@ def disturbed(world: World, expected: Any, seed: int, home: Path) -> Run:
     """One run with its faults."""
     run, chance, started = Run(seed), random.Random(seed), time.monotonic()
     store = home / "store"
-    for kind in chance.sample(KINDS, FAULTS_A_RUN):
-        if kind in ("truncate", "flip"):
-            if not any(store.glob("nodes/??/*")):
-                _finish(_start(world, store), run, (0, 1))
+    kinds = chance.sample(KINDS, FAULTS_A_RUN)
+    for kind in sorted(kinds, key=DAMAGES.__contains__):  # last: before it harms anything, the study is finished
+        if kind in DAMAGES:
+            _finish(_start(world, store), run, (0,))
             damage(store, kind, chance, run)
         elif kind in FURTHEST:
             refuse(world, store, kind, chance, run, home)
@@ -100,7 +101,7 @@ def disturbed(world: World, expected: Any, seed: int, home: Path) -> Run:
 def strike(world: World, store: Path, kind: str, chance: random.Random, run: Run) -> None:
     """Send a signal to the driver or a worker at some moment."""
     driver = _start(world, store)
-    moment = time.monotonic() + chance.uniform(0.1, 1.1) * world.seconds
+    moment = time.monotonic() + chance.uniform(0.3, 0.9) * world.seconds
     while driver.poll() is None and time.monotonic() < moment:
         time.sleep(0.005)
     target: psutil.Process | subprocess.Popen[bytes] | None = driver if driver.poll() is None else None
@@ -180,7 +181,7 @@ def tiny(home: Path) -> World:
         done = subprocess.run([*CLI, "results", "--store", str(store), "--json", "-"], capture_output=True, check=True)
         return json.loads(done.stdout)
 
-    return World(lambda store: [*CLI, *map(str, run_command(study, store))], table, 8.0, "xstilts.execute")
+    return World(lambda store: [*CLI, *map(str, run_command(study, store))], table, "xstilts.execute")
 
 
 def toy(home: Path) -> World:
@@ -198,7 +199,7 @@ def toy(home: Path) -> World:
         return {key: {n: f["sha256"] for n, f in store.files(key).items() if n != "node.json"} for key in keys}
 
     driver = [sys.executable, str(TESTS / "graph" / "toy_driver.py")]
-    return World(lambda store: [*driver, str(store), "2", str(TOY_SLEEP)], scores, 1.0, "toy_worker")
+    return World(lambda store: [*driver, str(store), "2", str(TOY_SLEEP)], scores, "toy_worker")
 
 
 WORLDS: dict[str, Callable[[Path], World]] = {"tiny": tiny, "toy": toy}
@@ -252,7 +253,9 @@ def main() -> None:
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:
         world = WORLDS[options.world](Path(home))
+        started = time.monotonic()
         expected = calm(world, Path(home))
+        world = replace(world, seconds=time.monotonic() - started)
         for seed in range(first, last + 1):
             place = Path(home) / f"seed-{seed}"
             place.mkdir()
