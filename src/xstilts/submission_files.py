@@ -6,7 +6,6 @@ One form for each shape of task (see ``xstilts.submission``). A reader stops at 
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -170,7 +169,8 @@ def _lines(path: Path, error: Error) -> list[str]:
     """Lines without the white space around them. Only line feeds and carriage returns end a line."""
     try:
         text = read_bytes(path, MOST_BYTES).decode("utf-8-sig")
-        return [line.strip() for line in io.StringIO(text, newline=None)]
+        rows = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+        return [line.strip() for line in rows.split("\n")] if text else []
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"the file cannot be read as UTF-8 text: {problem}", where=str(path)) from problem
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,34 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return said.out, said.err
 
     return call
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "tokenizer.json"])
+def test_a_link_out_of_the_model_folder_gives_nothing_away(run: Run, tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(tiny_model(), tmp_path / "model"))
+    secret = tmp_path / "secret"
+    secret.write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"a key")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    _, said = run(folder, "--to", tmp_path / "given", expect=2)
+    assert f"{folder / name}: a link out of its folder, to {secret}" in said
+    assert not (tmp_path / "given").exists()
+    (folder / name).unlink()
+    (folder / "inside").write_bytes(secret.read_bytes())
+    (folder / name).symlink_to("inside")
+    run(folder, "--to", tmp_path / "given")
+    assert (tmp_path / "given" / name).read_bytes() == secret.read_bytes()
+
+
+def test_a_hub_cache_keeps_its_files_in_links(run: Run, tmp_path: Path) -> None:
+    cache = tmp_path / "models--a--b"
+    blobs, folder = cache / "blobs", cache / "snapshots" / ("0" * 40)
+    shutil.copytree(tiny_model(), blobs)
+    folder.mkdir(parents=True)
+    for path in blobs.iterdir():
+        (folder / path.name).symlink_to(Path("..", "..", "blobs", path.name))
+    run(folder, "--to", tmp_path / "given")
+    assert (tmp_path / "given" / "model.safetensors").is_file()
 
 
 def test_a_model_by_its_key_by_a_number_and_by_its_folder(run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from xstilts.errors import DataError, StoreError
 from xstilts.graph.disk import guarded, read_json, write_json
@@ -47,6 +47,13 @@ class Origin(Frozen):
     column: str | None = None
     lines: int | None = None
     licence: str = ""
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, path: str) -> str:
+        if not path or "\0" in path or Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError("a file of the data folder lies under it")
+        return path
 
 
 class Ledger(Frozen):
