@@ -70,6 +70,7 @@ OTHERS = {
     "make install": "installs from a registry",
     "make run": "takes minutes; what it runs is run here",
     "make test": "is what runs this",
+    "make docs": "installs from a registry",
     "make check": "is run beside this",
     ".venv/bin/pytest tests/tasks -k xnli": "is a part of what runs this",
     ". .venv/bin/activate": "is for the reader's shell",

@@ -68,7 +68,7 @@ def load_file(path: Path) -> Task:
         raise _own_error(path, error) from error
     task = getattr(module, "TASK", None)
     if not isinstance(task, Task):
-        raise DataError("declares no TASK = Task(...)", where=str(path), hint="see CONTRIBUTING.md, 'Add a task'")
+        raise DataError("declares no TASK = Task(...)", where=str(path), hint="see docs/how-to/own-task.md")
     if task.name in _inside():
         raise DataError(f"the name {task.name!r} belongs to a shipped task; choose another", where=str(path))
     _outside[task.name] = (task, digest)
@@ -84,7 +84,7 @@ def _own_error(path: Path, error: Exception) -> DataError:
     return DataError(
         f"the task file has an error of its own: {type(error).__name__}: {error}",
         where=str(path) if line is None else f"{path}:{line}",
-        hint="see CONTRIBUTING.md, 'Add a task'",
+        hint="see docs/how-to/own-task.md",
     )
 
 
