@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,6 +15,25 @@ from xstilts.errors import ModelError
 
 LIBRARIES = ("xstilts", "torch", "transformers", "tokenizers", "numpy")
 """Libraries whose version can change how fast a model answers."""
+
+
+def members(device: str) -> tuple[str, ...]:
+    """The devices of one slot: one, or several that train one model together (``cuda:0+1``, ``cpu+cpu``).
+
+    Raises:
+        ModelError: they are not of one kind, or one card stands twice.
+    """
+    first, *more = device.split("+")
+    kind = first.partition(":")[0]
+    found = (first, *(f"{kind}:{each}" if each.isdigit() else each for each in more))
+    fits = {"cpu": r"cpu", "cuda": r"cuda:\d+"}.get(kind, "")
+    if more and not all(re.fullmatch(fits, each) for each in found):
+        raise ModelError(
+            f"device {device!r} is no group of devices: processors or cards, one kind", hint="cuda:0+1 or cpu+cpu"
+        )
+    if kind == "cuda" and len(set(found)) < len(found):
+        raise ModelError(f"device {device!r} names a card twice: each process needs its own")
+    return found
 
 
 def fingerprint(device: str, threads: int, precision: str) -> dict[str, Any]:
@@ -27,6 +47,7 @@ def fingerprint(device: str, threads: int, precision: str) -> dict[str, Any]:
     Raises:
         ModelError: the device cannot be asked what it is.
     """
+    device = members(device)[0]  # measured is on the first of several
     return {
         "kind": device.partition(":")[0],
         "name": _gpu_name(device) if device.startswith("cuda") else cpu_name(),
@@ -85,6 +106,7 @@ def nvidia_smi(device: str, fields: str) -> str:
 
 
 def worker_threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:
-    """CPU threads of one worker, and of all of them together; ``threads`` of one, or the cores shared evenly."""
-    share = threads or max(1, cores() // len(devices))
-    return share, max(share, min(share * len(devices), cores()))
+    """CPU threads of one process, and of all of them together; ``threads`` of one, or the cores shared evenly."""
+    processes = sum(len(members(device)) for device in devices)
+    share = threads or max(1, cores() // processes)
+    return share, max(share, min(share * processes, cores()))

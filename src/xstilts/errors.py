@@ -10,6 +10,7 @@ XstiltsError
 ├── TrainingError    a run that cannot go on: no rows left
 │   └── NotFiniteError   a loss, gradient or dev score that is no number
 ├── DeviceMemoryError the device's memory does not hold what cannot be made smaller by itself
+├── BeginAgainError  one of several processes that train one model ran out of memory: all begin anew with less
 ├── MeasurementError a measured process failed, or there is nothing to measure
 ├── MemoryNeedError  what is asked needs more memory than the device has
 ├── StatisticsError  numbers that cannot bear what is asked of them: too few, not finite
@@ -22,6 +23,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 _MOST_SHOWN = 4000
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -85,6 +87,19 @@ class NotFiniteError(TrainingError):
 
 class DeviceMemoryError(XstiltsError):
     """Memory of the device or the machine does not suffice, and smaller micro-batches do not help."""
+
+
+class BeginAgainError(XstiltsError):
+    """Processes that train one model must all begin anew, with other resources; it ends no run.
+
+    Args:
+        what: why.
+        again: names of ``Resources`` -> their new values.
+    """
+
+    def __init__(self, what: str, again: dict[str, Any]) -> None:
+        super().__init__(what)
+        self.again = again
 
 
 class MeasurementError(XstiltsError):

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from xstilts.graph.worker import Progress, serve
 from xstilts.hyperparameters import Encoding
 from xstilts.inputs import input_file, load_task_files
 from xstilts.memory.check import check_room
+from xstilts.memory.nodes import is_sharded
 from xstilts.rows import choose_rows, open_rows, without_gold
 from xstilts.task_types import Bitext, Retrieval
 
@@ -66,21 +68,22 @@ def execute(node: Node, parents: Mapping[str, Path], out: Path, resources: Resou
 
 
 def _learn(node: Node, parents: Mapping[str, Path], out: Path, resources: Resources, progress: Progress) -> Counts:
-    """A training holds no other model meanwhile."""
+    """A training holds no other model meanwhile; several processes run some of them together."""
     from xstilts.learning import mix_node, pretrain_node, train_node
     from xstilts.text_learning import text_mix_node, text_pretrain_node, text_train_node
+    from xstilts.training.ranks import joined
 
     _loaded.clear()
+    if not is_sharded(node) and resources.rank > 0:
+        return {}  # the first process learns it alone
     if node.kind == "pretrain" and "objective" in node.spec["settings"]:
         return text_pretrain_node(node, out, resources, progress)
     if any("cast" in part for part in (node.spec, *node.spec.get("parts", {}).values())):
         return (text_train_node if node.kind == "train" else text_mix_node)(node, parents, out, resources, progress)
-    match node.kind:
-        case "pretrain":
-            return pretrain_node(node, out, resources, progress)
-        case "train":
-            return train_node(node, parents, out, resources, progress)
-    return mix_node(node, parents, out, resources, progress)
+    if node.kind == "pretrain":
+        return pretrain_node(node, out, resources, progress)
+    with joined(resources if is_sharded(node) else replace(resources, processes=1)):
+        return (train_node if node.kind == "train" else mix_node)(node, parents, out, resources, progress)
 
 
 def _random(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,25 +22,20 @@ from xstilts.hyperparameters import MASKED_LM, Encoding, MaskedLM, Mixture, Pret
 from xstilts.inference.predict import predict
 from xstilts.inputs import input_file
 from xstilts.kept_features import kept_features
-from xstilts.models.adapters import has_adapters, save_adapters
 from xstilts.models.export import export
 from xstilts.models.heads import HeadSet, MaskedLMHead
 from xstilts.models.masked_lm_head import masked_lm_shape, take_masked_lm_head
 from xstilts.models.model import Model
-from xstilts.models.trained_rows import trained_rows
 from xstilts.rows import choose_rows, drop_overlap, open_rows, open_text, without_gold
 from xstilts.starting import start_folder, start_model
-from xstilts.task_types import Features, Head, Tagging, TaskType, Tokenizer
+from xstilts.task_types import Head, Tagging, TaskType, Tokenizer
 from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
-from xstilts.training import Checkpoints, Course, MixtureCourse, TaskCourse, TrainingSummary
-from xstilts.training import train as run_training
-from xstilts.training.kept import Kept
+from xstilts.trained import Counts, checkpoints_in, learn, of_training, write_counts
+from xstilts.training import Course, MixtureCourse, TaskCourse
 from xstilts.training.masked_lm import MaskedLMCourse, Texts, masked_lm_course
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
 from xstilts.training.pretrain import pretrain
-
-Counts = dict[str, Any]
 
 
 def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
@@ -75,9 +68,11 @@ def train_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Re
     model = start_model(node, parents, resources, part.head, part.settings)
     course = part.course(model.tokenizer, out, node.spec["seed"])
     dev = part.dev_score(model, resources) if "dev" in node.spec else None
-    summary = _learn(node, model, course, [course.features], dev, out, resources, progress)
-    export(model, out / "model", part.task.name, part.task_type.name, part.head.labels)
-    counts = {**part.counts, "encoding": course.features.counts, **_of_training(model, summary)}
+    start = partial(start_model, node, parents, head=part.head, settings=part.settings)
+    summary, learned = learn(node, model, start, course, [course.features], dev, out, resources, progress)
+    if learned is not None:
+        export(learned, out / "model", part.task.name, part.task_type.name, part.head.labels)
+    counts = {**part.counts, "encoding": course.features.counts, **of_training(model, summary)}
     return write_counts(counts, out)
 
 
@@ -92,18 +87,21 @@ def mix_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
         for name, of in spec["parts"].items()
     }
     settings, mixture = Training.model_validate(spec["training"]), Mixture.model_validate(spec["mixture"])
-    model = start_model(node, parents, resources, {name: part.head for name, part in parts.items()}, settings)
-    exported = _without_task_heads(model, parts)
+    heads = {name: part.head for name, part in parts.items()}
+    start = partial(start_model, node, parents, head=heads, settings=settings)
+    model = start(resources)
     notes: Counts = {}
-    if isinstance(exported.head, MaskedLMHead):
-        notes[MASKED_LM] = {"head": take_masked_lm_head(model.source, exported.head, model.encoder.config)}
+    if isinstance(head := _without_task_heads(model, parts).head, MaskedLMHead):
+        notes[MASKED_LM] = {"head": take_masked_lm_head(model.source, head, model.encoder.config)}
     courses = {name: part.course(model.tokenizer, out, spec["seed"]) for name, part in parts.items()}
     course = _mixed(parts, courses, settings, mixture, spec["seed"], model)
     dev = _mean_dev_score(parts, model, resources) if settings.selection == "dev" else None
     # Masked LM compares with every row of the embedding matrix, so none can be left out of training.
     features = None if MASKED_LM in parts else [of.features for of in courses.values()]
-    summary = _learn(node, model, course, features, dev, out, resources, progress)
-    export(exported, out / "model", "+".join(parts), "mixture" if exported.head is None else MASKED_LM)
+    summary, learned = learn(node, model, start, course, features, dev, out, resources, progress)
+    if learned is not None:
+        kind = MASKED_LM if MASKED_LM in parts else "mixture"
+        export(_without_task_heads(learned, parts), out / "model", "+".join(parts), kind)
     drawn = np.bincount(course.drawn[: summary.steps], minlength=len(parts)).tolist()
     found = {
         name: {"encoding": courses[name].features.counts, "share": course.shares[name], "steps": steps}
@@ -111,7 +109,7 @@ def mix_node(node: Node, parents: Mapping[str, Path], out: Path, resources: Reso
     }
     counts = {
         "tasks": {name: {**part.counts, **notes.get(name, {}), **found[name]} for name, part in parts.items()},
-        **_of_training(model, summary),
+        **of_training(model, summary),
     }
     return write_counts(counts, out)
 
@@ -265,62 +263,6 @@ def _mean_dev_score(parts: Mapping[str, _Part | _Text], model: Model, resources:
         return sum(found) / len(found)
 
     return score
-
-
-def _learn(
-    node: Node,
-    model: Model,
-    course: Course,
-    features: Sequence[Features] | None,
-    dev: Callable[[], float] | None,
-    out: Path,
-    resources: Resources,
-    progress: Progress,
-) -> TrainingSummary:
-    """``features``: all that is learned from, so that other rows of the embedding matrix can be left where they are."""
-    only: AbstractContextManager[None] = nullcontext()
-    if features is not None and model.encoder.transformer.get_input_embeddings().weight.requires_grad:
-        only = trained_rows(model.encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
-    checkpoints, kept = checkpoints_in(node, out, resources), Kept.of(node, course.total, out)
-    if kept is not None:
-        kept.make_ready(checkpoints)
-    with only:
-        summary = run_training(
-            model,
-            course,
-            micro_batch_tokens=resources.micro_batch_tokens,
-            dev=dev,
-            progress=progress,
-            log=out / "training.jsonl",
-            checkpoints=checkpoints,
-            kept=kept,
-        )
-    if kept is not None:
-        kept.deliver(out)
-    if has_adapters(model.encoder.transformer):
-        save_adapters(model.encoder.transformer, out / "adapters")
-    return summary
-
-
-def _of_training(model: Model, summary: TrainingSummary) -> Counts:
-    execution = model.encoder.execution
-    found = {"training": summary.as_json(), "execution": f"{execution.kind}: {execution.reason}"}
-    if has_adapters(model.encoder.transformer):
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        found["lora"] = {"trained_parameters": trained, "peft": version("peft")}
-    return found
-
-
-def write_counts(counts: Counts, out: Path) -> Counts:
-    """Leave ``training.json``."""
-    (out / "training.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
-    return counts
-
-
-def checkpoints_in(node: Node, out: Path, resources: Resources) -> Checkpoints:
-    """Beside the outputs, in the node's claim: the next attempt goes on from there."""
-    claim = Claim.of(out)
-    return Checkpoints(claim.checkpoints, node.key, resources.checkpoint_seconds, claim.held)
 
 
 def refuse_missing_gold(task: Task, examples: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
 from xstilts.hyperparameters import Mixture, Pretraining
 from xstilts.inference.generate import write_answers
-from xstilts.learning import Counts, checkpoints_in, read_texts, rows_to_learn, write_counts
+from xstilts.learning import read_texts, rows_to_learn
 from xstilts.models.text_model import TextModel
 from xstilts.models.text_scratch import make_text_model
 from xstilts.parsing import raw_file
@@ -29,6 +29,7 @@ from xstilts.task_types.cast import Cast
 from xstilts.task_types.casts import cast_of_json
 from xstilts.tasks.task import Task
 from xstilts.text_hyperparameters import TextEncoding, TextTraining
+from xstilts.trained import Counts, checkpoints_in, write_counts
 from xstilts.training import Course, MixtureCourse, TrainingSummary
 from xstilts.training import train as run_training
 from xstilts.training.mixture import task_shares

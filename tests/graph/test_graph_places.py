@@ -53,6 +53,7 @@ def test_workers_are_what_the_machines_hold(
         ([], ["cpu"], None, "no machine of the cluster has a CPU; there are: none"),
         ([machine(8)], ["cuda"], None, "has a GPU; there are: host8: 8 CPUs, 0 GPUs"),
         ([machine(8)], ["cpu"], 9, "a worker wants 9 CPUs, and no machine has more than 8"),
+        ([machine(8, 2)], ["cuda:0+1"], None, "'cuda:0[+]1' is several devices of this machine"),
     ],
 )
 def test_a_cluster_that_holds_no_worker_is_refused(

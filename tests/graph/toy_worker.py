@@ -2,7 +2,8 @@
 
 Spec: ``text`` (written), ``sleep`` (seconds, between two halves of the file), ``fail``, ``signal`` (to itself),
 ``exit``, ``print``, ``errno``, ``link``, ``steps`` (progress), ``saves`` (a checkpoint first), ``raises`` (the name of an
-error), ``once`` (a file: die only if it is absent), ``wait`` (for this file, between the halves).
+error), ``once`` (a file: die only if it is absent), ``wait`` (for this file, between the halves), ``rank`` (of a group: only
+this process misbehaves).
 """
 
 import builtins
@@ -32,7 +33,8 @@ def execute(
         sys.stdout.flush()
         ctypes.CDLL(None).puts(b"noise from C")
         sys.stderr.write("noise on stderr\n")
-    if "once" not in spec or not Path(spec["once"]).exists():
+    mine = spec.get("rank", resources.rank) == resources.rank
+    if mine and ("once" not in spec or not Path(spec["once"]).exists()):
         misbehave(spec, out)
     gathered = "".join(f"{role}:{(path / 'result.txt').read_text()}" for role, path in sorted(parents.items()))
     with (out / "result.txt").open("w") as stream:
@@ -47,7 +49,8 @@ def execute(
     (out / "deep" / "er").mkdir(parents=True)
     (out / "deep" / "er" / "more.bin").write_bytes(bytes(range(256)))
     log(f"end {os.getpid()} {node.key}")
-    return {"rows": len(gathered), "threads_seen": os.environ["OMP_NUM_THREADS"]}
+    seen = {"rows": len(gathered), "threads_seen": os.environ["OMP_NUM_THREADS"]}
+    return {**seen, "of": resources.processes} if resources.processes > 1 else seen
 
 
 def misbehave(spec: Mapping[str, Any], out: Path) -> None:

@@ -48,7 +48,10 @@ JsonTo = Annotated[
     str | None,
     typer.Option("--json", callback=_writable, help="Write JSON to this file, or '-' for standard output."),
 ]
-Device = Annotated[list[str] | None, typer.Option("--device", help="cpu or cuda:N; repeat for several workers.")]
+Device = Annotated[
+    list[str] | None,
+    typer.Option("--device", help="cpu or cuda:N; repeat for several workers. cuda:0+1: one model on both."),
+]
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="Other seeds than the study's: 1,2,3. What is done is not done again.")
 ]

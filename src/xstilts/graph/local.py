@@ -13,9 +13,10 @@ from typing import Any
 from xstilts.errors import StoreError, XstiltsError
 from xstilts.graph.engine import Hear, Outcome, Place
 from xstilts.graph.failure import Failure
+from xstilts.graph.group import AnyWorker, start_worker
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.owner import now
-from xstilts.graph.process import WorkerDiedError, WorkerProcess
+from xstilts.graph.process import WorkerDiedError
 from xstilts.graph.store import ClaimLostError, NodeBusyError, Store
 
 
@@ -57,7 +58,7 @@ class LocalWorker:
 
     def __init__(self, store: Store, command: Sequence[str], resources: Resources) -> None:
         self.store, self.command, self.resources = store, command, resources
-        self._process: WorkerProcess | None = None
+        self._process: AnyWorker | None = None
         self._killed = False
         self._guard = threading.Lock()
 
@@ -92,7 +93,7 @@ class LocalWorker:
                 self.store.release(node.key)
             raise
 
-    def _execute(self, node: Node, process: WorkerProcess, out: Path, hear: Hear) -> Outcome:
+    def _execute(self, node: Node, process: AnyWorker, out: Path, hear: Hear) -> Outcome:
         started = now()
         hear({"event": "started"})
         parents = {role: self.store.path(key) for role, key in node.parents.items()}
@@ -113,7 +114,7 @@ class LocalWorker:
             return self._failed(node, Failure.of(error))
         return Outcome("done", answer["seconds"])
 
-    def _record(self, process: WorkerProcess, answer: Mapping[str, Any], started: str) -> dict[str, Any]:
+    def _record(self, process: AnyWorker, answer: Mapping[str, Any], started: str) -> dict[str, Any]:
         return {
             "threads": self.resources.threads,
             **answer["counts"],  # pre-training takes other threads, and says so
@@ -133,7 +134,7 @@ class LocalWorker:
         self.store.fail(node, failure)
         return Outcome("failed", failure=failure)
 
-    def _ready(self) -> WorkerProcess:
+    def _ready(self) -> AnyWorker:
         """The process, started if need be.
 
         Raises:
@@ -142,7 +143,7 @@ class LocalWorker:
         if self._process is not None:
             return self._process
         try:
-            process = WorkerProcess(self.command, self.resources)
+            process = start_worker(self.command, self.resources)
             with self._guard:
                 self._process = process
                 if self._killed:
@@ -153,7 +154,7 @@ class LocalWorker:
             raise XstiltsError(f"{death.text} before it was ready", where=" ".join(self.command), hint=said) from death
         return process
 
-    def _bury(self, node: Node, process: WorkerProcess, death: WorkerDiedError) -> Outcome:
+    def _bury(self, node: Node, process: AnyWorker, death: WorkerDiedError) -> Outcome:
         said = process.stderr_tail()
         with self._guard:
             self._process = None

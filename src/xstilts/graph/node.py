@@ -111,7 +111,7 @@ class Resources:
     Args:
         files: sha-256 of an input file -> where it lies.
         models: identity of a model -> its folder (or hub id).
-        device: ``cpu`` or ``cuda:N``; one worker runs on one device.
+        device: ``cpu`` or ``cuda:N``; of a slot also several, ``cuda:0+1``, whose processes train one model together.
         threads: CPU threads a worker uses.
         cores: CPU threads of all workers together: what a node takes that others wait for (pre-training).
         micro_batch_tokens: sub-words in one forward pass; affects rounding and which dropout masks are drawn.
@@ -122,6 +122,9 @@ class Resources:
             do not fit into memory); affects rounding only.
         gradient_checkpointing: trainings keep the input of every layer and compute the rest again: less memory, more time,
             the same gradients.
+        rank, processes: which of how many processes that train one model this is; affects rounding and dropout masks.
+        meeting: a file of this attempt, where these processes find each other.
+        halvings: (step from 1, sub-words): micro-batches are smaller from there on, as memory ran out there before.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -135,6 +138,10 @@ class Resources:
     memory_check: bool = True
     stream: Literal["auto", "always", "never"] = "auto"
     gradient_checkpointing: bool = False
+    rank: int = 0
+    processes: int = 1
+    meeting: str = ""
+    halvings: tuple[tuple[int, int], ...] = ()
 
     def path(self, sha256: str) -> Path:
         """Where the input file with this digest lies."""

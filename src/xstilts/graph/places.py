@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from xstilts.device import members
 from xstilts.errors import XstiltsError
 from xstilts.graph.engine import Place
 from xstilts.graph.node import LIGHT, Node, Resources
@@ -42,8 +43,12 @@ def spread(machines: Sequence[Machine], devices: Sequence[str], threads: int | N
         common: everything else that workers run with.
 
     Raises:
-        XstiltsError: no machine holds one.
+        XstiltsError: no machine holds one, or a device is a group.
     """
+    if group := next((device for device in devices if len(members(device)) > 1), ""):
+        raise XstiltsError(
+            f"{group!r} is several devices of this machine, and a worker of a cluster has one", where="--device"
+        )
     on_cards = any(device.startswith("cuda") for device in devices)
     useful = [m for m in machines if m.cpus and (m.gpus or not on_cards)]
     if not useful:

@@ -8,7 +8,7 @@ status 143 when it gets SIGTERM (``stopping``).
     events    {"event": "ready", "pid", "versions"}
               {"event": "progress", "done", "total", "unit", "note"}
               {"event": "done", "counts", "seconds", "peak_memory_bytes"}
-              {"event": "failed", "type", "message", "traceback", "disk"}
+              {"event": "failed", "type", "message", "traceback", "disk", "again"}
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from xstilts.errors import StoreError
+from xstilts.errors import BeginAgainError, StoreError
 from xstilts.graph.disk import explain
 from xstilts.graph.failure import Failure
 from xstilts.graph.node import Node, Resources
@@ -127,6 +127,7 @@ def _answer(execute: Execute, request: dict[str, Any], progress: Progress) -> di
             "message": failure.text,
             "traceback": failure.traceback,
             "disk": told,
+            "again": error.again if isinstance(error, BeginAgainError) else None,
         }
     seconds = time.monotonic() - started
     return {"event": "done", "counts": counts, "seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}

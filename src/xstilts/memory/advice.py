@@ -38,10 +38,10 @@ def changes(how: How, *, learns: bool) -> Iterator[Change]:
             smaller = f" and --micro-batch-tokens {tokens}" if tokens != how.tokens else ""
             words = f"--gradient-checkpointing{smaller} (a third more computing)"
             yield Change(words, replace(how, checkpointing=True, tokens=tokens))
-    for shards in (2**k for k in range(1, MOST_SHARDS.bit_length())):
+    for shards in (n for k in range(1, MOST_SHARDS.bit_length()) if (n := 2**k) > how.shards):
         sharded = replace(how, shards=shards, checkpointing=True, tokens=min(how.tokens, 2048))
         yield Change(
-            f"sharding over {shards} such devices, with --gradient-checkpointing (from Python so far)", sharded
+            f"sharding over {shards} such devices (--device cuda:0+1...), with --gradient-checkpointing", sharded
         )
 
 

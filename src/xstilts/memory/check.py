@@ -12,7 +12,7 @@ from xstilts.memory.advice import cheapest
 from xstilts.memory.dimensions import dimensions, stored_as_float32
 from xstilts.memory.estimate import How
 from xstilts.memory.need import WIDENED, Need, gib
-from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, is_planned, made, needs
+from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, in_group, is_planned, made, needs
 from xstilts.memory.room import free_memory, free_on_card, own_memory
 from xstilts.model_source import STREAMED_FAMILIES, config_of
 
@@ -76,6 +76,7 @@ def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) ->
     if model is None or _may_be_streamed(node, model, resources):
         return
     how = how_of(resources.device, resources.micro_batch_tokens, checkpointing=resources.gradient_checkpointing)
+    how = in_group(how, node, resources.processes)
 
     def need(of: How) -> Need:
         found = needs(node, model, of, partial(_size, resources))

@@ -36,6 +36,14 @@ def is_planned(node: Node) -> bool:
     return node.kind in HOLDING and not writes_text(node)
 
 
+def is_sharded(node: Node) -> bool:
+    """Whether a group of devices runs the node in one model parted among them; else its first device does, alone.
+
+    Masked LM is not parted: its head is the embedding matrix, which another part of the model holds.
+    """
+    return node.kind in ("train", "mix") and not writes_text(node) and MASKED_LM not in node.spec.get("parts", {})
+
+
 def adapts(node: Node, family: str) -> bool:
     """Whether adapters (``training.ROLE.lora``) could be trained in place of the weights."""
     return node.kind in ("train", "mix") and family in LORA_FAMILIES
@@ -201,3 +209,8 @@ def how_of(device: str, tokens: int, *, checkpointing: bool = False) -> How:
     """How a worker on this device runs nodes."""
     kind: Literal["cpu", "cuda"] = "cuda" if device.startswith("cuda") else "cpu"
     return How(kind, tokens=tokens, checkpointing=checkpointing)
+
+
+def in_group(how: How, node: Node, processes: int) -> How:
+    """How each of so many processes runs the node."""
+    return replace(how, shards=processes) if is_sharded(node) else how

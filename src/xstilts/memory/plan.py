@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xstilts.device import members
 from xstilts.graph.node import Node
 from xstilts.memory.advice import Change, cheapest
 from xstilts.memory.check import model_in
 from xstilts.memory.dimensions import dimensions
 from xstilts.memory.estimate import LORA_RANK, How
 from xstilts.memory.need import GIB, Need
-from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, is_planned, made, needs, writes_text
+from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, in_group, is_planned, made, needs, writes_text
 from xstilts.memory.room import free_memory, free_on_card
 from xstilts.plan import Plan
 
@@ -61,7 +62,7 @@ def memory_plan(planned: Plan, devices: Sequence[str], tokens: int, room_gib: fl
     rows: dict[tuple[str, str], tuple[int, int, _Needing]] = {}
     fullest: dict[tuple[str, bool, str], tuple[int, _Needing]] = {}
     for device in rooms:
-        for each in _needing(planned, how_of(device, tokens)):
+        for each in _needing(planned, device, how_of(members(device)[0], tokens)):
             found, learns, labels = each.need(each.how), each.node.kind in TRAININGS, each.node.labels
             size, seen = found.resident, rows.get((device, each.title), (-1, 0, each))
             rows[device, each.title] = (max(size, seen[0]), seen[1] + 1, each if size > seen[0] else seen[2])
@@ -78,14 +79,14 @@ def memory_plan(planned: Plan, devices: Sequence[str], tokens: int, room_gib: fl
 def node_needs(planned: Plan, device: str, tokens: int) -> dict[str, int]:
     """Key -> bytes of the machine's memory that a node holds on this kind of device, where that is known."""
     on_card = device.startswith("cuda")
-    found = {each.node.key: each.need(each.how) for each in _needing(planned, how_of(device, tokens))}
+    found = {each.node.key: each.need(each.how) for each in _needing(planned, device, how_of(device, tokens))}
     return {key: need.host_bytes if on_card else need.resident for key, need in found.items()}
 
 
 def _room(device: str, given: float | None) -> int | None:
     if given is not None:
         return int(given * GIB)
-    return free_on_card(device) if device.startswith("cuda") else free_memory()
+    return free_on_card(members(device)[0]) if device.startswith("cuda") else free_memory()
 
 
 def _row(each: _Needing, device: str, room: int | None, count: int) -> Json:
@@ -107,12 +108,12 @@ def _ways(each: _Needing, device: str, *, learns: bool) -> Iterator[Json]:
     for way, changed in (WAYS if learns else ANSWERING).items():
         if "lora" in changed and not adapts(each.node, each.family):
             continue
-        found = each.need(replace(each.how, **changed))
+        found = each.need(replace(each.how, **{"shards": 1, **changed}))
         note = PLANNED_ONLY if "small_moments" in changed else ""
         yield {"node": each.title, "device": device, "way": way, **found.as_json(), "note": note}
 
 
-def _needing(planned: Plan, how: How) -> Iterator[_Needing]:
+def _needing(planned: Plan, device: str, how: How) -> Iterator[_Needing]:
     sizes = {sha256: Path(path) for sha256, path in planned.files.items()}
     models: dict[str, Model] = {}
     for node in planned.graph:
@@ -125,7 +126,7 @@ def _needing(planned: Plan, how: How) -> Iterator[_Needing]:
             assert found is not None
             return found
 
-        yield _Needing(node, how, need, model.of.family)
+        yield _Needing(node, in_group(how, node, len(members(device))), need, model.of.family)
 
 
 def _model_of(planned: Plan, node: Node, known: dict[str, Model]) -> Model:

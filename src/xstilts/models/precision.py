@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from xstilts.device import members
+
 Precision = Literal["fp32", "bf16"]
 """``bf16`` means float32 weights under bfloat16 autocast; weights themselves are never bfloat16, and fp16 is not offered."""
 
@@ -34,5 +36,5 @@ def native_bf16(device: str, *, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def resolve_precision(wanted: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
     """``auto`` becomes ``bf16`` where it is native and ``fp32`` elsewhere; the rest stays as asked."""
     if wanted == "auto":
-        return "bf16" if native_bf16(device) else "fp32"
+        return "bf16" if native_bf16(members(device)[0]) else "fp32"
     return wanted

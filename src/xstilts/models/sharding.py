@@ -55,8 +55,13 @@ def put(every: Tensor, into: Tensor) -> None:
 
 
 @torch.no_grad()
-def gather(model: nn.Module, into: nn.Module) -> None:
-    """Put the weights of a sharded model into an ordinary one of the same make; every process must ask."""
-    ours: dict[str, Any] = into.state_dict(keep_vars=True)
+def gather(model: nn.Module, into: nn.Module | None) -> None:
+    """Put the weights of a sharded model into an ordinary one of the same make.
+
+    Every process must ask; one that has no use for them says ``None``.
+    """
+    ours: dict[str, Any] = {} if into is None else into.state_dict(keep_vars=True)
     for name, tensor in model.state_dict().items():
-        ours[name].copy_(whole(tensor))
+        found = whole(tensor)
+        if into is not None:
+            ours[name].copy_(found)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xstilts.models.encoder import Encoder
+from xstilts.models.sharding import whole
 
 
 class TrainedRows(nn.Module):
@@ -58,7 +59,7 @@ class TrainedRows(nn.Module):
     @property
     def decay(self) -> Tensor:
         """What a row without gradient has been multiplied by so far."""
-        return self.weight.detach()[-1, 0]
+        return whole(self.weight.detach())[-1, 0]
 
     @torch.no_grad()
     def give_back(self) -> None:
@@ -74,23 +75,24 @@ class TrainedRows(nn.Module):
         return nn.Embedding(rows, size, self._whole[0].padding_idx, _weight=weight)
 
     def _put_into(self, weight: Tensor) -> None:
-        if self.decay != 1:
-            weight *= self.decay
-        weight[self._ids] = self.weight[:-1]
+        rows = whole(self.weight.detach()).to(weight.device)
+        if rows[-1, 0] != 1:
+            weight *= rows[-1, 0]
+        weight[self._ids.to(weight.device)] = rows[:-1]
 
 
 @contextmanager
 def trained_rows(encoder: Encoder, ids: NDArray[np.integer[Any]]) -> Iterator[None]:
     """Within, the encoder's embedding matrix has the rows of ``ids`` (with repetitions) and no others to train."""
-    whole = encoder.transformer.get_input_embeddings()
+    every = encoder.transformer.get_input_embeddings()
     met = np.unique(np.append(ids, encoder.padding_id)).astype(np.int64)
-    rows = TrainedRows(whole, torch.from_numpy(met).to(encoder.device))
-    encoder.transformer.set_input_embeddings(rows.train(whole.training))
+    rows = TrainedRows(every, torch.from_numpy(met).to(encoder.device))
+    encoder.transformer.set_input_embeddings(rows.train(every.training))
     try:
         yield
+        rows.give_back()  # not after an error: of several processes the others may not be there to give their part
     finally:
-        rows.give_back()
-        encoder.transformer.set_input_embeddings(whole.train(rows.training))
+        encoder.transformer.set_input_embeddings(every.train(rows.training))
 
 
 @contextmanager

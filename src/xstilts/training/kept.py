@@ -27,6 +27,7 @@ from xstilts.models.model import Model
 from xstilts.models.text_model import TextModel
 from xstilts.models.trained_rows import whole_rows
 from xstilts.training.checkpoint import Checkpoints, is_whole
+from xstilts.training.ranks import Ranks
 
 AT = "at"
 RECORD = "kept.json"
@@ -60,26 +61,28 @@ class Kept:
         name: what is learned.
         folder: where they lie until the training is over; made when the first is written.
         held: entered while one appears; raises when the folder is another process's by now.
+        whole: of a model that is parted among processes, all of it; ``None`` in those that write nothing.
     """
 
     steps: tuple[int, ...]
     name: str
     folder: Path
     held: Callable[[], AbstractContextManager[None]] = nullcontext
+    whole: Callable[[Model], Model | None] = lambda model: model
 
     @classmethod
-    def of(cls, node: Node, total: int, out: Path) -> Kept | None:
+    def of(cls, node: Node, total: int, out: Path, whole: Callable[[Model], Model | None]) -> Kept | None:
         """What a node with so many steps is asked to keep; ``None`` for nothing."""
         count = node.spec.get("checkpoints", 0)
         if not count:
             return None
         name = "+".join(node.spec["parts"]) if "parts" in node.spec else str(node.spec["task"])
         claim = Claim.of(out)
-        return cls(kept_steps(total, count), name, claim.checkpoints / AT, claim.held)
+        return cls(kept_steps(total, count), name, claim.checkpoints / AT, claim.held, whole)
 
     def make_ready(self, checkpoints: Checkpoints) -> None:
         """Let a training go on only from before the first encoder that is not there whole: it will be made again."""
-        if halves := list(self.folder.glob(".*.aside")):
+        if Ranks.here().rank == 0 and (halves := list(self.folder.glob(".*.aside"))):
             with self.held():
                 for half in halves:
                     shutil.rmtree(half)
@@ -107,7 +110,10 @@ class Kept:
         with guarded(home):
             try:
                 with whole_rows(model.encoder):
-                    encoder = Model(model.encoder, None, None, model.tokenizer, model.source)
+                    whole = self.whole(Model(model.encoder, None, None, model.tokenizer, model.source))
+                    if whole is None:
+                        return
+                    encoder = Model(whole.encoder, None, None, model.tokenizer, model.source)
                     export(encoder, fresh, self.name, "encoder")
                 files = {path.name: settle(path) for path in sorted(fresh.iterdir())}
                 write_synced(fresh / RECORD, as_text(files))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,6 +78,7 @@ def train(
     log: Path,
     checkpoints: Checkpoints | None = None,
     kept: Kept | None = None,
+    halvings: Sequence[tuple[int, int]] = (),
 ) -> TrainingSummary:
     """Train ``model`` in place and leave it in evaluation mode with the selected weights.
 
@@ -89,21 +90,22 @@ def train(
         micro_batch_tokens: sub-words in one forward pass; fewer from a step on at which memory runs out.
         dev: the source-language dev score, 0..100; called in evaluation mode without gradients.
         progress: called after every step with the loss and, once resumed, from where and what was damaged.
-        log: JSON lines, overwritten: one for each step, one for each evaluation. A resumed training's is that of one that
-            was never stopped, but for times.
+        log: JSON lines, overwritten: one a step, one an evaluation; a resumed training's as if it was never stopped.
         checkpoints: where to go on from and to save, at SIGTERM too; ``None`` for a training that starts and ends here.
         kept: the encoders to keep on the way, if any; ``model`` is a ``Model`` then.
+        halvings: (step from 1, sub-words): where memory ran out in an attempt before, and how small micro-batches became.
 
     Raises:
         TrainingError: dev selection without ``dev``.
         NotFiniteError: a loss, gradient or dev score; the message names the step, the learning rate and the examples.
         DeviceMemoryError: memory does not suffice for one example, or for the optimizer.
+        BeginAgainError: memory does not suffice in one of several processes.
         StoreError: a checkpoint cannot be written.
     """
     settings = course.settings
     if settings.selection == "dev" and dev is None:
         raise TrainingError("selection is 'dev' but there are no dev rows", hint="selection: last needs none")
-    state = TrainingState(optimizer_of(model, settings), micro_batch_tokens=micro_batch_tokens)
+    state = TrainingState(optimizer_of(model, settings), micro_batch_tokens=micro_batch_tokens, known_halvings=halvings)
     circumstances = conditions(model.device, micro_batch_tokens, Ranks.here().count)
     log.write_bytes(b"")
     resumption = None if checkpoints is None else checkpoints.resume(model, state, log, circumstances)
@@ -118,8 +120,7 @@ def train(
             _write(lines, {**record, "seconds": clock.read()})
             progress(state.step, course.total, "steps", loss=state.loss, **noted, **_short_of_memory(state))
             if dev is not None and settings.selection == "dev" and course.evaluates_after(state.step):
-                record = _evaluate(model, dev, state)
-                _write(lines, {**record, "seconds": clock.read()})
+                _write(lines, {**_evaluate(model, dev, state), "seconds": clock.read()})
             if kept is not None and state.step in kept.steps:
                 with clock.stopped():
                     kept.write(model, state.step)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from xstilts.errors import DeviceMemoryError
+from xstilts.errors import BeginAgainError, DeviceMemoryError
 from xstilts.models.loading import first_line
 from xstilts.task_types.base import IntArray
 from xstilts.training.course import Course, Step, Trainable
@@ -32,7 +32,7 @@ class Gradients:
     step: Step
     losses: list[Tensor] = field(default_factory=list)  # of each micro-batch, of whichever process
     rows: list[IntArray] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)  # of each micro-batch, the one that is at work included
+    at_work: tuple[IntArray, int] | None = None  # the rows and sub-words of this process's newest micro-batch
     task: str = ""
 
 
@@ -48,7 +48,9 @@ def gradients(model: Trainable, course: Course, state: TrainingState, seed: int,
 
     Raises:
         DeviceMemoryError: memory does not suffice for a single example.
+        BeginAgainError: there are several processes, and the others wait for this one's part of a step that is not whole.
     """
+    _halve_as_before(state)
     while True:
         torch.manual_seed(seed)
         state.optimizer.zero_grad(set_to_none=True)
@@ -57,9 +59,16 @@ def gradients(model: Trainable, course: Course, state: TrainingState, seed: int,
             _accumulate(model, course, found, ranks)
             return found
         except Exception as error:
-            if not is_out_of_memory(error) or ranks.count > 1:  # the others are waiting for this process's part
+            if not is_out_of_memory(error):
                 raise
             _halve(state, found, first_line(error))
+            if ranks.count > 1:
+                last = state.halvings[-1]
+                raise BeginAgainError(
+                    f"memory ran out at step {last.step} in process {ranks.rank + 1} of {ranks.count}: all begin anew, with "
+                    f"{last.micro_batch_tokens} sub-words a micro-batch from there on",
+                    {"halvings": [(each.step, each.micro_batch_tokens) for each in state.halvings]},
+                ) from None
         # Out of the handler nothing holds on to what was computed; only now can it be given back.
         give_back(model)
 
@@ -68,10 +77,9 @@ def _accumulate(model: Trainable, course: Course, found: Gradients, ranks: Ranks
     own: list[Tensor] = []
     for taken in ranks.rounds(found.step.micro_batches):
         found.rows += [each.rows for each in taken]
-        found.tokens += [each.batch.num_tokens for each in taken]
         counts = ranks.rank < len(taken)
         micro_batch = taken[ranks.rank if counts else 0]
-        found.task = micro_batch.task
+        found.task, found.at_work = micro_batch.task, (micro_batch.rows, micro_batch.batch.num_tokens)
         loss = course.loss(model, micro_batch) / found.step.items
         # Sharded gradients are means over the processes, and a step's are sums.
         share = loss if ranks.count == 1 else loss * (ranks.count if counts else 0)
@@ -82,16 +90,25 @@ def _accumulate(model: Trainable, course: Course, found: Gradients, ranks: Ranks
 
 def _halve(state: TrainingState, found: Gradients, said: str) -> None:
     """Half of the micro-batch that did not fit, from this step on; one example cannot be parted."""
-    if found.rows and len(set(found.rows[-1].tolist())) == 1:
+    rows, size = found.at_work or ([], state.micro_batch_tokens)
+    if len({*map(int, rows)}) == 1:
         raise DeviceMemoryError(
             f"memory ran out at step {state.step + 1} with one example in the forward pass: training row "
-            f"{int(found.rows[-1][0])} (from 0), {found.tokens[-1]} sub-words ({said})",
+            f"{int(rows[0])} (from 0), {size} sub-words ({said})",
             hint="--gradient-checkpointing needs less for every example, encoding.max_length makes them shorter, and "
             "training.lora keeps gradients and moments of few weights; the checkpoints are kept",
         ) from None
-    tokens = max(1, min(state.micro_batch_tokens, *found.tokens[-1:]) // 2)
+    tokens = max(1, min(state.micro_batch_tokens, size) // 2)
     state.micro_batch_tokens = tokens
     state.halvings.append(Halving(state.step + 1, tokens))
+
+
+def _halve_as_before(state: TrainingState) -> None:
+    """Where an attempt of several processes ran out of memory, the next one has smaller micro-batches from the start."""
+    for step, tokens in state.known_halvings:
+        if step == state.step + 1 and tokens < state.micro_batch_tokens:
+            state.micro_batch_tokens = tokens
+            state.halvings.append(Halving(step, tokens))
 
 
 def update(state: TrainingState) -> None:

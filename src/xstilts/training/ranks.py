@@ -7,14 +7,19 @@ round's first through as well and multiplies its loss by zero, for all must gath
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from xstilts.graph.node import Resources
 from xstilts.training.course import MicroBatch
 
 
@@ -27,7 +32,7 @@ class Ranks:
 
     @classmethod
     def here(cls) -> Ranks:
-        """As torchrun started this process; alone where it did not."""
+        """As ``joined`` or torchrun has it; alone outside."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()
@@ -59,3 +64,27 @@ class Ranks:
         """Until every process is here."""
         if self.count > 1:
             dist.barrier()
+
+
+@contextmanager
+def joined(resources: Resources) -> Iterator[Ranks]:
+    """Within, the processes that ``resources`` speak of know each other: through gloo on CPUs, NCCL on GPUs.
+
+    After an error nothing is taken down here, for that may wait for the others: whoever started the processes ends them.
+    """
+    if resources.processes == 1:
+        yield Ranks()
+        return
+    on_gpu = resources.device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(resources.device)
+    elif sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine, whose own name may lead nowhere
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        init_method=Path(resources.meeting).as_uri(),
+        rank=resources.rank,
+        world_size=resources.processes,
+    )
+    yield Ranks.here()
+    dist.destroy_process_group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -66,6 +66,7 @@ class TrainingState:
     evaluations: list[Evaluation] = field(default_factory=list)
     resumed: list[Resumption] = field(default_factory=list)
     halvings: list[Halving] = field(default_factory=list)
+    known_halvings: Sequence[tuple[int, int]] = ()  # of an attempt before: (step from 1, sub-words)
     best_weights: dict[str, Tensor] | None = None  # on the CPU
 
     @property
