@@ -15,8 +15,8 @@ _M = TypeVar("_M", bound=Frozen)
 class TextEncoding(Frozen):
     """How what a text-to-text model reads and writes becomes sub-words: cut at so many, the end token among them.
 
-    Longer inputs and targets are cut, as mT5 cuts them, and the dropped sub-words are counted. A generated answer is cut at
-    ``max_target_length`` too, and counted as unfinished.
+    Longer inputs are cut, as mT5 cuts them, and the dropped sub-words are counted. A training with a longer target is refused
+    (nobody would learn its end). A generated answer is cut at ``max_target_length``, and counted as unfinished.
     """
 
     max_input_length: int = Field(1024, ge=8)

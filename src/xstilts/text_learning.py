@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from xstilts import tasks
+from xstilts.batching.kept_texts import kept_texts
 from xstilts.batching.texts import encode_texts
+from xstilts.errors import TrainingError
+from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
 from xstilts.hyperparameters import Mixture, Pretraining
@@ -25,7 +28,8 @@ from xstilts.parsing import raw_file
 from xstilts.rows import choose_rows, open_rows, without_gold
 from xstilts.scoring import write_rows
 from xstilts.starting import start_folder
-from xstilts.task_types.cast import Cast
+from xstilts.task_types import Tokenizer
+from xstilts.task_types.cast import Cast, Rendered
 from xstilts.task_types.casts import cast_of_json
 from xstilts.tasks.task import Task
 from xstilts.text_hyperparameters import TextEncoding, TextTraining
@@ -44,7 +48,8 @@ def text_pretrain_node(node: Node, out: Path, resources: Resources, progress: Pr
     """Make a text-to-text model from the study's text by span corruption."""
     settings, texts = Pretraining.model_validate(node.spec["settings"]), read_texts(node.spec, resources)
     with TemporaryDirectory(dir=out.parent) as start:
-        vocabulary = make_text_model(Path(start), settings.model, chain(*texts.text.values()), settings.seed)
+        lines = chain(*texts.text.values())
+        vocabulary = make_text_model(Path(start), settings.model, lines, settings.seed, settings.words)
         model = TextModel.load(
             start, precision=node.spec["precision"], dropout=settings.training.dropout, device=resources.device
         )
@@ -74,7 +79,7 @@ def text_train_node(
     """Train on one task's cast, export the model and its log."""
     part = _Part.of(node.spec, node.spec["source"], resources)
     model = _start(node, parents, resources, part.settings)
-    course = part.course(model, node.spec["seed"])
+    course = part.course(model, out, node.spec["seed"])
     dev = part.dev_score(model, resources) if "dev" in node.spec else None
     summary = _learn(node, model, course, dev, out, resources, progress)
     return write_counts({**part.counts, "encoding": course.features.counts, **_of_training(summary)}, out)
@@ -88,7 +93,7 @@ def text_mix_node(
     parts = {name: _Part.of(of, spec["source"], resources) for name, of in spec["parts"].items()}
     settings, mixture = TextTraining.model_validate(spec["training"]), Mixture.model_validate(spec["mixture"])
     model = _start(node, parents, resources, settings)
-    courses = {name: part.course(model, spec["seed"]) for name, part in parts.items()}
+    courses = {name: part.course(model, out, spec["seed"]) for name, part in parts.items()}
     rows = {name: len(part.examples) for name, part in parts.items()}
     steps = sum(
         courses[name].tokens * min(n, mixture.cap or n) / n / parts[name].settings.batch_tokens
@@ -165,10 +170,20 @@ class _Part:
         encoding = TextEncoding.model_validate(spec["encoding"])
         return cls(task, cast_of_json(spec["cast"]), settings, encoding, examples, counts, spec, source)
 
-    def course(self, model: TextModel, seed: int) -> TextCourse:
-        """What it learns from."""
+    def course(self, model: TextModel, out: Path, seed: int) -> TextCourse:
+        """What it learns from; its sub-words are kept in the store for the other trainings on these rows.
+
+        Raises:
+            TrainingError: a target is longer than an answer may be: its end would be learned by nobody.
+        """
         said = [self.cast.render(example) for example in self.examples]
-        features = encode_texts(said, model.tokenizer, self.encoding)
+        cache = Claim.of(out).cache
+        if cache is None:
+            features = encode_texts(said, model.tokenizer, self.encoding)
+        else:
+            features = kept_texts(cache / "features", said, model.tokenizer, self.encoding)
+        if features.counts["truncated_targets"]:
+            refuse_cut_targets(self.task.name, said, model.tokenizer, self.encoding)
         return TextCourse(features, self.settings, seed, model.padding_id)
 
     def dev_score(self, model: TextModel, resources: Resources) -> Callable[[], float]:
@@ -192,6 +207,18 @@ class _Part:
             return sum(scores[name] for name in task.main_score) / len(task.main_score)
 
         return score
+
+
+def refuse_cut_targets(task: str, said: Sequence[Rendered], tokenizer: Tokenizer, encoding: TextEncoding) -> None:
+    """Say how long the targets of a training set are, of which some are too long."""
+    lengths = [len(each.ids) for each in tokenizer.encode([row.target or "" for row in said])]
+    cut = sum(length > encoding.max_target_length for length in lengths)
+    raise TrainingError(
+        f"{cut} of {len(said)} training targets of {task} are longer than the {encoding.max_target_length} sub-words that an "
+        f"answer may have; the longest has {max(lengths)}",
+        where=f"text_to_text.encoding.{task}.max_target_length",
+        hint=f"set it to {max(lengths)} or more; an answer that is cut is never learned to its end",
+    )
 
 
 def _start(node: Node, parents: Mapping[str, Path], resources: Resources, settings: TextTraining) -> TextModel:
