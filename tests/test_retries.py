@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from retry_world import FIELDS, MEASURED, ONCE, Status, World
-from tiny_world import command, run_command, tiny_study, write_study
+from tiny_world import command, fake_model, run_command, tiny_study, write_study
 from xstilts import journey
 from xstilts.errors import StudyError
 from xstilts.graph.node import Node
@@ -211,6 +211,22 @@ def test_the_table_counts_and_names_them(world: World) -> None:
     assert {r["retry"] for r in journey.rows(world.store, "s") if r["target"] == "tatoeba"} == {None}
     none = replace(planned, study=planned.study.model_copy(update={"retries": world.plan(retries={}).study.retries}))
     assert list(retry_notes(none.payload(), [], "m")) == []
+
+
+def test_a_model_that_writes_text_is_begun_anew_with_what_it_wrote_and_what_was_read_of_it(world: World) -> None:
+    folder = fake_model(world.folder / "t5")
+    (folder / "config.json").write_text(json.dumps({"model_type": "mt5", "num_layers": 2}))
+    models = {"m": {"path": str(folder), "run": "text_to_text"}}
+    planned, _ = world.run(world.plan(models=models, targets=["xnli"]), readable(collapses("mnli/xnli 2")))
+    again = ["train m/mnli/xnli seed 2 retry 1"]
+    for split in ("dev", "test"):
+        again += [f"{kind} m/mnli/xnli split {split} seed 2 retry 1" for kind in ("generate", "parse", "score")]
+    assert sorted(title for title in world.ran if "retry" in title) == sorted(again)
+    nodes = planned.graph.by_key
+    parsed = nodes[nodes[cell(planned, "mnli", "xnli", "test", 2).key].parents["predictions"]]
+    assert nodes[nodes[parsed.parents["raw"]].parents["model"]].spec["seed"] == retry_seed(2, 1)
+    notes = [note for table in journey.tables(world.store, "s") for note in table.notes]
+    assert sum("1 of 4 fine-tunings were begun anew" in n and n.endswith("mnli/xnli seed 2.") for n in notes) == 2
 
 
 def test_the_plan_says_so(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +23,9 @@ from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
 from xstilts.plan import Plan, make_plan
 from xstilts.plan.retries import retries_declared, run_with_retries, with_retries
+from xstilts.report.flaws import flaw_notes
 from xstilts.report.grid import Grid
-from xstilts.report.languages import language_tables
+from xstilts.report.languages import declares_distances, language_tables
 from xstilts.report.masked_lm import masked_lm_notes
 from xstilts.report.random_weights import marked
 from xstilts.report.results import guesses, main_rows, result_rows
@@ -289,16 +290,17 @@ def tables(store: Store, study: str | None = None, by_language: bool | None = No
     """
     found = []
     for name, payload in studies(store, study).items():
-        scored, guessed = main_rows(store, name), guesses(store, name)
+        scored, guessed, every = main_rows(store, name), guesses(store, name), result_rows(store, name)
         declared = payload.get("targets", {})
         for model in payload["study"]["models"]:
             for split in ("test", "dev"):
                 if any(r["model"] == model and r["split"] == split for r in scored):
                     table = zero_shot_table(scored, payload["study"], model, split, declared, guessed)
-                    more = (*retry_notes(payload, scored, model), *translated_notes(payload))
-                    more += (*masked_lm_notes(store, payload, model), *ledger.notes(payload.get("hub", {}), model))
+                    more = (*retry_notes(payload, scored, model), *flaw_notes(every, model, split))
+                    more += (*translated_notes(payload), *masked_lm_notes(store, payload, model))
+                    more += tuple(ledger.notes(payload.get("hub", {}), model))
                     shown = [replace(table, notes=(*table.notes, *more))]
-                    if by_language or (by_language is None and _declares_distances(payload["study"])):
+                    if by_language or (by_language is None and declares_distances(payload["study"])):
                         shown += language_tables(scored, payload["study"], model, split, declared, guessed)
                     found += [marked(each, payload, model) for each in shown]
     return found
@@ -312,10 +314,6 @@ def layer_tables(store: Store, study: str | None = None) -> list[Grid]:
 def layer_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
     """Retrieval by layer, one row a number: the readings of each arm and checkpoint, then all layers and poolings."""
     return [{"study": name, **row} for name, of in studies(store, study).items() for row in study_rows(store, name, of)]
-
-
-def _declares_distances(study: Mapping[str, Any]) -> bool:
-    return any(of["distance"] is not None for of in study.get("own_languages", {}).values())
 
 
 def clean_store(store: Store, node: str | None, remove: bool) -> list[dict[str, Any]]:

@@ -17,6 +17,11 @@ Row = Mapping[str, Any]
 Declared = Mapping[str, Mapping[str, Any]]
 
 
+def declares_distances(study: Mapping[str, Any]) -> bool:
+    """Whether a study says how far its own languages are from their source: what these tables show."""
+    return any(of["distance"] is not None for of in study.get("own_languages", {}).values())
+
+
 def language_tables(
     rows: Sequence[Row], study: Mapping[str, Any], model: str, split: str, declared: Declared, guesses: Guesses
 ) -> list[Table]:
