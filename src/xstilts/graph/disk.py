@@ -126,8 +126,13 @@ def write_synced(path: Path, content: str | bytes) -> None:
 
 def write_json(path: Path, value: Any, *, compact: bool = False) -> None:
     """Replace ``path`` whole: written aside, flushed, renamed. The old content survives any failure."""
+    write_whole(path, as_text(value, compact=compact))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """``write_json`` for a text."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text, fresh = as_text(value, compact=compact), aside(path)
+    fresh = aside(path)
     try:
         write_synced(fresh, text)
         fresh.replace(path)

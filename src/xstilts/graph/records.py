@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import StoreError, shown
-from xstilts.graph.disk import as_text, read_json, write_json
-from xstilts.graph.node import canonical, sha256_text
+from xstilts.graph.disk import as_text, read_json, write_whole
+from xstilts.graph.node import sha256_text
 
 _DIGEST = "sha256"
 _HINT = "remove this file, and plan or run the study again: no finished node is lost"
@@ -47,32 +47,26 @@ def not_a_failure(record: Any) -> str:
 
 
 def write_study(path: Path, payload: Mapping[str, Any]) -> None:
-    """Write what was planned, with its digest: whoever reads it relies on every field."""
-    plain = json.loads(as_text(dict(payload)))  # as it will be read: names of fields are text there
-    write_json(path, {**plain, _DIGEST: sha256_text(canonical(plain))}, compact=True)
+    """Write what was planned; its last field is the digest of all before it, as whoever reads it relies on every field."""
+    text = as_text(dict(payload), compact=True).rstrip().removesuffix("}")
+    write_whole(path, f'{text},"{_DIGEST}":"{sha256_text(text)}"}}\n')
 
 
 def read_study(path: Path) -> dict[str, Any]:
     """What ``write_study`` wrote, without the digest; a record from before there were digests is looked at only.
 
     Raises:
-        StoreError: it is not what was written, or no record of a study.
+        StoreError: it is not what was written, or no record of a study. ``FileNotFoundError`` stays.
     """
     found = read_json(path)
     if not isinstance(found, dict):
         raise StoreError(f"no record of a study: {shown(found)}", where=str(path), hint=_HINT)
-    digest = found.pop(_DIGEST, None)
-    if digest is not None and digest != _digest(found):
-        raise StoreError("the record of a study was changed after it was written", where=str(path), hint=_HINT)
+    if found.pop(_DIGEST, None) is not None:
+        text, comma, rest = path.read_bytes().rpartition(f',"{_DIGEST}":"'.encode())
+        if not comma or rest != hashlib.sha256(text).hexdigest().encode() + b'"}\n':
+            raise StoreError("the record of a study was changed after it was written", where=str(path), hint=_HINT)
     nodes = found.get("nodes")
     wrong = next(filter(None, map(not_a_node, nodes)), "") if isinstance(nodes, list) else f"nodes {shown(nodes)}"
     if wrong:
         raise StoreError(f"no record of a study: it has {wrong}", where=str(path), hint=_HINT)
     return found
-
-
-def _digest(plain: dict[str, Any]) -> str:
-    try:
-        return sha256_text(canonical(plain))
-    except ValueError:  # a number that is none: nobody wrote this
-        return ""

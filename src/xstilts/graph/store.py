@@ -250,9 +250,7 @@ class Store:
             found = read_json(self._failed(key))
         except (FileNotFoundError, StoreError):  # a damaged one tells nothing
             return None
-        if wrong := not_a_failure(found):
-            raise StoreError(f"no record of a failure: {wrong}", where=str(self._failed(key)), hint="remove this file")
-        return dict(found)
+        return None if not_a_failure(found) else dict(found)
 
     def failures(self) -> list[str]:
         """Keys of the nodes whose last attempt failed."""
@@ -340,6 +338,7 @@ def _settle(node: Node, work: Path, attempt: Mapping[str, Any]) -> None:
 def _planned_before(path: Path) -> dict[str, Any]:
     """What a study's file holds; a damaged one holds nothing that the new one does not say better."""
     try:
-        return read_study(path)
+        old = read_study(path)
+        return old if all(KEY.fullmatch(node["key"]) for node in old["nodes"]) else {"nodes": []}
     except (FileNotFoundError, StoreError):
         return {"nodes": []}
