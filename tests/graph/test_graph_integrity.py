@@ -127,6 +127,9 @@ def test_a_study_or_failure_record_that_is_damaged_stops_nobody(finished: Store)
     finished.save_study("tree", {"nodes": [n.as_json() for n in GRAPH]})
     assert len(finished.studies()["tree"]["nodes"]) == len(GRAPH.nodes)
     assert finished.failure(node("train", "bad").key) is None
+    finished.fail(node("train", "bad"), ValueError("once more"))
+    for path in finished.root.glob("failed/*.json"):
+        path.write_text(path.read_text().replace("title", "tItle"))
     finished.fail(node("train", "bad"), ValueError("again"))
     failure = finished.failure(node("train", "bad").key)
     assert failure is not None

@@ -100,8 +100,8 @@ class Slot(threading.Thread):
 
     def _attempt(self, node: Node, worker: Worker) -> None:
         noted = self._seen_elsewhere.get(node.key)
-        failure = self.store.failure(node.key) if noted is not None and not self.store.has(node.key) else None
-        if noted is not None and failure and failure.get("attempts", 0) > noted:
+        failed = noted is not None and not self.store.has(node.key) and self.store.failed_attempts(node.key) > noted
+        if failed and (failure := self.store.failure(node.key)):
             self._fail(node, Failure(failure["type"], failure["text"]))
             return
         try:
@@ -139,7 +139,7 @@ class Slot(threading.Thread):
     def _wait_elsewhere(self, node: Node, message: str) -> None:
         if node.key not in self._seen_elsewhere:
             # Counted, not dated: the other machine's clock may be another one.
-            self._seen_elsewhere[node.key] = (self.store.failure(node.key) or {}).get("attempts", 0)
+            self._seen_elsewhere[node.key] = self.store.failed_attempts(node.key)
             self.post(NodeElsewhere(*self._counts(), node, self.number, message))
         self.schedule.postpone(self.number, node)
 

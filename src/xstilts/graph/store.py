@@ -239,10 +239,15 @@ class Store:
         failure = error if isinstance(error, Failure) else Failure.of(error)
         path = self._failed(node.key)
         with guarded(path, self.root):
-            before = self.failure(node.key) or {}
-            attempts = int(before.get("attempts", 0)) + 1
+            attempts = self.failed_attempts(node.key) + 1
             write_json(path, {**failure.as_json(), "title": node.title, "attempts": attempts, "node": node.as_json()})
         self.release(node.key, keep_checkpoints=failure.type not in COMES_AGAIN)
+
+    def failed_attempts(self, key: str) -> int:
+        """How often the node failed; 0 where a damaged record does not tell."""
+        with suppress(StoreError):
+            return int((self.failure(key) or {}).get("attempts", 0))
+        return 0
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """The last failure of a node: type, text, traceback, when, title, attempts; ``None`` if there is none."""
