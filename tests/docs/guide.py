@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND = re.compile(r"(xstilts|pip|make|python|pytest|cat|cp|export) \S|\.venv/|[A-Z_]+=\S+ xstilts ")
+PROMPT = re.compile(r"[a-z]*\$\s+")
 INLINE = re.compile(r"`(xstilts [^`]*)`")
 
 
@@ -40,10 +41,15 @@ def lines() -> Iterator[Line]:
 
 
 def commands() -> Iterator[Line]:
-    """What stands behind ``$`` in blocks of ``console``, without the remark behind it."""
+    """What stands behind ``$`` (or ``host$``) in blocks of ``console``, over several lines too; without the remark."""
+    before = ""
     for line in lines():
-        if line.block == "console" and line.text.startswith("$ "):
-            yield Line(line.page, line.number, re.sub(r"\s+#\s.*", "", line.text.removeprefix("$ ")).strip(), "console")
+        if line.block != "console" or not (before or PROMPT.match(line.text)):
+            continue
+        whole = before + re.sub(r"\s+#\s.*", "", PROMPT.sub("", line.text)).strip()
+        before = whole.removesuffix("\\") if whole.endswith("\\") else ""
+        if not before:
+            yield Line(line.page, line.number, whole, "console")
 
 
 def inline() -> Iterator[Line]:

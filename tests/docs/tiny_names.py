@@ -54,6 +54,13 @@ INSTEAD = {
 """Whole commands: a made-up store where measuring takes minutes; any program that gives lines translates."""
 
 NOT_RUN = {
+    "xstilts run pocket --data pocket --store store --on ray --threads 1": (
+        "needs a Ray cluster; tests/graph/test_graph_cluster.py starts one where ray is installed"
+    ),
+    (
+        "xstilts run study.yaml --data data --store store --on slurm --jobs 4 --slurm partition=gpu --slurm time=240 "
+        "--slurm gpus_per_node=1 --slurm cpus_per_task=8 --device cuda:0"
+    ): "needs Slurm; tests/test_slurm.py has a queue of its own",
     "xstilts bench MODEL --target xnli --data DATA": "starts fresh processes; tests/bench/test_one_model.py waits for them",
     "xstilts data fetch STUDY --data DIR": "asks the hub; tests/hub has one of its own",
     "xstilts data fetch study.yaml --data DATA": "asks the hub; tests/hub has one of its own",
@@ -67,6 +74,8 @@ NOT_RUN = {
 """Commands of ours that are parsed only, and why."""
 
 OTHERS = {
+    "ray start --head --port=6379 --include-dashboard=false": "starts a server that stays",
+    "ray start --address=HEAD:6379": "joins one on another machine",
     "make install": "installs from a registry",
     "make run": "takes minutes; what it runs is run here",
     "make test": "is what runs this",
