@@ -102,6 +102,7 @@ def results(home: Path) -> Found:
         ("second_run", run_command(study, store.root)),
     ):
         found[f"{name}_seconds"], _ = timed(lambda given=arguments: command(*given))  # type: ignore[misc]
+        print(name, found[f"{name}_seconds"], file=sys.stderr, flush=True)
     return {**found, "report_mib": round(page.stat().st_size / 2**20, 1)}
 
 
