@@ -293,3 +293,17 @@ def test_a_really_read_only_disk(tmp_path: Path) -> None:
         assert store.claims() == []
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_study_is_read_again_when_its_file_is_another_one(store: Store) -> None:
+    made = node("train", "a")
+    path = store.root / "studies" / "mine.json"
+    for cells in (1, 2):
+        store.save_study("mine", {"nodes": [made.as_json()], "cells": cells})
+        os.utime(path, (cells, cells))  # long ago
+        first = store.studies()["mine"]
+        assert first["cells"] == cells
+        assert store.studies()["mine"] is first
+    path.write_bytes(path.read_bytes().replace(b'"cells":2', b'"cells":3'))
+    with pytest.raises(StoreError, match="changed after it was written"):
+        store.studies()

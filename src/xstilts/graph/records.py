@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from xstilts.errors import StoreError, shown
 from xstilts.graph.disk import as_text, read_json, write_whole
 from xstilts.graph.node import sha256_text
 
+FRESH_NS = 2_000_000_000
 _DIGEST = "sha256"
 _HINT = "remove this file, and plan or run the study again: no finished node is lost"
 _FIELDS: Mapping[str, type] = {"key": str, "kind": str, "version": int, "spec": dict, "parents": dict, "labels": dict}
@@ -55,9 +58,24 @@ def write_study(path: Path, payload: Mapping[str, Any]) -> None:
 def read_study(path: Path) -> dict[str, Any]:
     """What ``write_study`` wrote, without the digest; a record from before there were digests is looked at only.
 
+    A report asks a dozen times, and a record of 10,000 nodes takes a second: it is kept until the file is another one, and
+    nobody may change what is given.
+
     Raises:
         StoreError: it is not what was written, or no record of a study. ``FileNotFoundError`` stays.
     """
+    of = path.stat()
+    if time.time_ns() - of.st_mtime_ns < FRESH_NS:  # it may change again under the same time stamp
+        return _read_study(path)
+    return _kept_study(path, (of.st_mtime_ns, of.st_size, of.st_ino))
+
+
+@lru_cache(maxsize=8)
+def _kept_study(path: Path, stamp: tuple[int, int, int]) -> dict[str, Any]:
+    return _read_study(path)
+
+
+def _read_study(path: Path) -> dict[str, Any]:
     found = read_json(path)
     if not isinstance(found, dict):
         raise StoreError(f"no record of a study: {shown(found)}", where=str(path), hint=_HINT)
