@@ -16,7 +16,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MOST_BYTES = 2**29
 """Of a file that is read whole: several times the largest published one."""
@@ -35,7 +35,7 @@ _KINDS: Mapping[int, str] = {
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> io.BufferedReader:
     """The bytes of a plain file, or of a link to one.
 
     Raises:
@@ -52,7 +52,7 @@ def open_plain(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> io.BufferedReader:
     """The bytes of a plain file, unpacked where its name ends in ``.gz``.
 
     Raises:
@@ -65,7 +65,7 @@ def open_bytes(path: Path) -> BinaryIO:
 class _Unpacked(io.RawIOBase):
     """A gzip file that ends in an error where it grows as no text does."""
 
-    def __init__(self, packed: BinaryIO) -> None:
+    def __init__(self, packed: io.BufferedReader) -> None:
         self._packed, self._gzip = packed, gzip.GzipFile(fileobj=packed)
         self._most = max(_FREE_BYTES, _RATIO * os.fstat(packed.fileno()).st_size)
         self._done = 0

@@ -105,6 +105,8 @@ def _calls(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
         if keyword == "shell" and is_below(name, "typer.completion"):
             continue  # the name of a shell
         value = given.get(keyword)
+        if keyword == "shell" and not name.startswith(("subprocess.", "asyncio.")):
+            continue
         if value is not None and not (isinstance(value, ast.Constant) and value.value is False):
             yield f"{keyword} is not False"
     last = name.rpartition(".")[2] or (node.func.attr if isinstance(node.func, ast.Attribute) else "")

@@ -185,3 +185,15 @@ def test_a_copy_of_the_folder_loads_to_the_same_encoder(folder: Path, tmp_path: 
     shutil.copytree(folder, tmp_path / "copy")
     batch = make_batch((4, 5))
     assert torch.equal(load_encoder(tmp_path / "copy")(batch), load_encoder(folder)(batch))
+
+
+def test_a_tokenizer_that_panics_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):  # noqa: N818 - as pyo3 calls it; it is no Exception there either
+        pass
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicException("no entry found for key")
+
+    monkeypatch.setattr("xstilts.models.loading.Tokenizer", panic)
+    with pytest.raises(ModelError, match="the tokenizer cannot be loaded: no entry found for key"):
+        load_tokenizer(folder)

@@ -158,7 +158,7 @@ def read_json(path: Path) -> Any:
 
 def digest_file(path: Path | str) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with Path(path).open("rb") as stream:
+    with outside.open_plain(Path(path)) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

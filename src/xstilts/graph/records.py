@@ -79,8 +79,9 @@ def _read_study(path: Path) -> dict[str, Any]:
     found = read_json(path)
     if not isinstance(found, dict):
         raise StoreError(f"no record of a study: {shown(found)}", where=str(path), hint=_HINT)
-    if found.pop(_DIGEST, None) is not None:
-        text, comma, rest = path.read_bytes().rpartition(f',"{_DIGEST}":"'.encode())
+    raw = path.read_bytes()
+    if found.pop(_DIGEST, None) is not None or not raw.startswith(b"{\n"):  # records without were indented
+        text, comma, rest = raw.rpartition(f',"{_DIGEST}":"'.encode())
         if not comma or rest != hashlib.sha256(text).hexdigest().encode() + b'"}\n':
             raise StoreError("the record of a study was changed after it was written", where=str(path), hint=_HINT)
     nodes = found.get("nodes")

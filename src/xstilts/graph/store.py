@@ -284,7 +284,7 @@ class Store:
     def studies(self) -> dict[str, dict[str, Any]]:
         """Name -> what ``save_study`` recorded."""
         paths = sorted(p for p in (self.root / "studies").glob("*.json") if NAME.fullmatch(p.stem))
-        return {p.stem: read_study(p) for p in paths}
+        return {p.stem: read_study(p) for p in paths if p.exists()}
 
     def replaced_studies(self) -> list[dict[str, Any]]:
         """What ``save_study`` recorded before another study took the name."""

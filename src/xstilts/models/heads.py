@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from xstilts.errors import ModelError
+from xstilts.errors import ModelError, nearest, shown
 from xstilts.task_types import Head
 
 
@@ -56,6 +56,8 @@ class MaskedLMHead(nn.Module):
         self.dense = _linear(hidden_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=epsilon)
         self.bias = nn.Parameter(torch.zeros(num_outputs))
+        if activation not in ACT2FN:
+            raise ModelError(f"config.json: hidden_act is {shown(activation)}", hint=nearest(str(activation), ACT2FN))
         self.activation = ACT2FN[activation]
         self._tied: tuple[nn.Embedding, ...] = ()  # in a tuple, so that it is not registered twice
 

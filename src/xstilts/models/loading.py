@@ -159,12 +159,17 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
     try:
         with quiet():
             found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        rust = found.backend_tokenizer
-    except Exception as error:  # tokenizers raises bare Exception for a damaged file
+        if found.unk_token_id is None:
+            raise ModelError("the tokenizer has no unknown token", where=str(folder / "tokenizer_config.json"))
+        return Tokenizer(found.backend_tokenizer, unknown_id=found.unk_token_id, mask_id=found.mask_token_id)
+    except ModelError:
+        raise
+    except (
+        BaseException
+    ) as error:  # tokenizers raises bare Exception for a damaged file, or panics, which is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ModelError(f"the tokenizer cannot be loaded: {first_line(error)}", where=str(folder)) from error
-    if found.unk_token_id is None:
-        raise ModelError("the tokenizer has no unknown token", where=str(folder / "tokenizer_config.json"))
-    return Tokenizer(rust, unknown_id=found.unk_token_id, mask_id=found.mask_token_id)
 
 
 def override_dropout(config: Any, value: float | None, folder: Path) -> None:
@@ -182,7 +187,7 @@ def _override(config: Any, names: tuple[str, ...], value: float | None, folder: 
     raise ModelError(f"dropout {value} was asked for, but the config has none of {', '.join(names)}", where=str(folder))
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error of transformers says first."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
