@@ -54,14 +54,16 @@ class Case:
 
     Args:
         shape: a named one, or ``e5-small``.
-        kind: of node: ``train`` or ``predict``.
+        kind: of node: ``train``, ``predict`` or ``generate``.
         batch: examples of a step.
         length: sub-words of every sequence: the plan counts all as long as the longest may be.
         tokens: sub-words in one forward pass.
         layers: fewer than the shape has.
         selection: ``dev`` keeps a copy of the best weights.
-        dropout: of attention.
         checkpoints: whether a checkpoint is written after every step.
+        lora: how adapters are trained instead of the weights.
+        stream: whether weights are streamed.
+        optimizer: of a text-to-text model; its step is ``batch`` times ``length`` sub-words.
     """
 
     shape: str
@@ -73,6 +75,14 @@ class Case:
     selection: str = "last"
     precision: str = "fp32"
     checkpoints: bool = False
+    lora: dict[str, Any] | None = None
+    stream: bool = False
+    optimizer: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a text-to-text model that learns or writes."""
+        return self.shape.startswith("mt5")
 
     @property
     def name(self) -> str:
@@ -81,6 +91,9 @@ class Case:
         ways = [self.precision, f"{self.batch} x {self.length}", f"{self.tokens} a pass"]
         ways += ["dev selection"] if self.selection == "dev" else []
         ways += ["checkpoints"] if self.checkpoints else []
+        ways += ["streamed"] if self.stream else []
+        ways += [self.optimizer] if self.optimizer else []
+        ways += ["LoRA " + " ".join(f"{name} {value}" for name, value in self.lora.items())] if self.lora else []
         return f"{self.shape}{layers} {self.kind}, {', '.join(ways)}"
 
 
@@ -93,12 +106,35 @@ CASES = (
     Case("xlm-r-large", "train", batch=8, tokens=512),
     Case("e5-small", "train", batch=64, tokens=2048, selection="dev", checkpoints=True),
     Case("xlm-r-base", "train"),
+    Case("e5-small", "train", lora={"rank": 16}),
+    Case("xlm-r-base", "train", batch=8, length=384, tokens=1536, lora={"rank": 16, "dropout": 0.05}),
+    Case("xlm-r-large", "train", batch=8, tokens=512, lora={"rank": 16}),
+    Case("e5-small", "predict", stream=True),
+    Case("xlm-r-base", "predict", stream=True),
+    Case("xlm-r-large", "predict", stream=True),
+    Case("mt5-small", "train", batch=16, tokens=1024, optimizer="adafactor"),
+    Case("mt5-base", "train", batch=8, tokens=1024, optimizer="adafactor"),
+    Case("mt5-small", "train", batch=8, length=256, tokens=2048, optimizer="adamw"),
+    Case("mt5-small", "generate"),
+    Case("mt5-base", "generate"),
+    Case("mt5-large", "generate", length=256),
 )
-QUICK = (Case("tiny", "train", batch=16, tokens=1024), Case("tiny", "predict"))
+QUICK = (
+    Case("tiny", "train", batch=16, tokens=1024),
+    Case("tiny", "train", batch=16, tokens=1024, lora={"rank": 8}),
+    Case("tiny", "predict"),
+    Case("tiny", "predict", stream=True),
+    Case("mt5-tiny", "train", batch=16, tokens=1024, optimizer="adafactor"),
+    Case("mt5-tiny", "generate"),
+)
+WRITTEN = 32
+"""Sub-words of an answer: a model that has learned nothing never ends one."""
 
 
 def config_of(case: Case) -> dict[str, Any]:
     """multilingual-e5-small has XLM-R's vocabulary under a smaller BERT; ``tiny`` is for a quick look."""
+    if case.shape == "mt5-tiny":
+        return {**shape_config("mt5-small", case.layers or 2), "vocab_size": 20_000}
     if case.shape in ("e5-small", "tiny"):
         config = shape_config("xlm-r-base", case.layers or (12 if case.shape == "e5-small" else 2))
         sizes = {"hidden_size": 384, "intermediate_size": 1536}
@@ -120,28 +156,36 @@ def prepare(case: Case, home: Path, tokenizer: Path | None) -> Plan:
     rows = home / "data" / "xnli"
     rows.mkdir(parents=True)
     draws = np.random.default_rng(SEED)
-    for split, count in (("train", EPOCH * case.batch), ("dev", 32), ("test", 160)):
+    answered = case.tokens // case.length * (1 if case.writes else 5)  # what is written takes long
+    for split, count in (("train", EPOCH * case.batch), ("dev", 32), ("test", answered)):
         text = "\n".join(_rows(draws, count, case.length, words))
         (rows / f"{split}-en.tsv").write_text(text + "\n", encoding="utf-8")
-    training = {"batch_size": case.batch, "max_steps": STEPS, "selection": case.selection, "selection_rows": 8}
-    training["evaluations_per_epoch"] = (
-        EPOCH  # after each step, so that the best weights lie beside the next activations
-    )
-    training["weight_decay"] = 0.01  # as in the published recipes: at the end the whole matrix decays, met or not
     raw = {
         "name": "memory",
-        "models": {"m": {"path": str(home / "model")}},
+        "models": {"m": {"path": str(home / "model"), "run": "text_to_text" if case.writes else None}},
         "arms": {"none": {}},
         "targets": ["xnli"],
         "languages": ["en"],
         "splits": ["test"],
         "seeds": [SEED],
-        "training": {"target": training},
-        "encoding": {"target": {"max_length": case.length}},
+        **settings_of(case),
     }
     study, digests = parse_study(raw), Digests(home / "digests.json")
     found = [find_model(name, of, digests.digest) for name, of in study.models.items()]
     return make_plan(study, DataFolder(home / "data"), found, precision=case.precision, digest=digests.digest)
+
+
+def settings_of(case: Case) -> dict[str, Any]:
+    """How the study trains and encodes."""
+    training: dict[str, Any] = {"max_steps": STEPS, "selection": case.selection, "selection_rows": 8}
+    if case.writes:
+        learned = {**training, "batch_tokens": case.batch * case.length, "optimizer": case.optimizer or "adafactor"}
+        lengths = {"max_input_length": case.length, "max_target_length": WRITTEN}
+        return {"text_to_text": {"training": {"target": learned}, "encoding": {"target": lengths}}}
+    training["batch_size"], training["lora"] = case.batch, case.lora
+    training["evaluations_per_epoch"] = EPOCH  # after each step: the best weights lie beside the next activations
+    training["weight_decay"] = 0.01  # as in the published recipes: at the end the whole matrix decays, met or not
+    return {"training": {"target": training}, "encoding": {"target": {"max_length": case.length}}}
 
 
 def _rows(draws: np.random.Generator, count: int, length: int, words: list[str]) -> Iterator[str]:
@@ -162,7 +206,7 @@ def _rows(draws: np.random.Generator, count: int, length: int, words: list[str])
 
 def planned(case: Case, plan: Plan, node: Node, home: Path) -> Need:
     """What ``xstilts plan --memory`` says of the node."""
-    how = how_of("cpu", case.tokens)
+    how = replace(how_of("cpu", case.tokens), streaming=case.stream)
     found = needs(node, model_in(home / "model"), how, lambda sha256: Path(plan.files[sha256]).stat().st_size)
     assert found is not None
     return found
@@ -209,10 +253,11 @@ def measure(case: Case, threads: int, tokenizer: Path | None) -> dict[str, Any]:
         plan = prepare(case, home, tokenizer)
         node = next(n for n in plan.graph if n.kind == case.kind)
         resources = Resources(plan.files, plan.models, "cpu", threads, threads, case.tokens)
-        resources = replace(resources, checkpoint_seconds=0.0 if case.checkpoints else 1e6)
+        stream = "always" if case.stream else "never"
+        resources = replace(resources, checkpoint_seconds=0.0 if case.checkpoints else 1e6, stream=stream)
         request = {"node": node.as_json(), "parents": {}, "out": str(home / "out"), "resources": asdict(resources)}
         if node.parents:
-            request["parents"] = {"model": str(_answerable(home))}
+            request["parents"] = {"model": str(home if case.writes else _answerable(home))}
         seen, need = watch(request), planned(case, plan, node, home)
     return {
         "case": case.name,

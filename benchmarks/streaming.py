@@ -129,7 +129,7 @@ def write_weights(folder: Path, layers: int, precision: str, vocabulary: int) ->
 
 def _measured(contender: str, limit: int) -> dict[str, Any]:
     """What a new process says of itself; ``failed`` where it died."""
-    group, version = _control_group(limit) if limit else (None, 0)
+    group, version = control_group(limit) if limit else (None, 0)
     command = [sys.executable, "-m", "benchmarks.streaming", *sys.argv[1:], "--alone", contender]
 
     def enter() -> None:
@@ -151,7 +151,7 @@ def _measured(contender: str, limit: int) -> dict[str, Any]:
     return {**json.loads(done.stdout.splitlines()[-1]), "limited": group is not None, "control_groups": version}
 
 
-def _control_group(limit: int) -> tuple[Path | None, int]:
+def control_group(limit: int) -> tuple[Path | None, int]:
     """A new control group with a memory limit, or ``None`` where this machine does not let us make one."""
     for top, name, version in (
         (GROUPS / "memory", "memory.limit_in_bytes", 1),
@@ -175,7 +175,7 @@ def _alone(args: argparse.Namespace) -> dict[str, Any]:
     lengths = _lengths(rows, most=8 if args.alone == "few" else None)
     call, facts = _ours(folder, args, lengths) if args.alone in ("ours", "few") else _peer(folder, args, lengths)
     passes = []
-    before, memory = _machine(folder, args.precision), _AnonymousMemory()
+    before, memory = _machine(folder, args.precision), AnonymousMemory()
     for _ in range(args.rounds):
         with memory:
             start = time.perf_counter()
@@ -302,7 +302,7 @@ def _machine(folder: Path, precision: str) -> tuple[float, float]:
         return 2 * 1024 * SHAPE["hidden_size"] * SHAPE["intermediate_size"] / best, files.bytes_read / seconds
 
 
-class _AnonymousMemory:
+class AnonymousMemory:
     """The most anonymous memory of this process within its passes: pages of files can be given back and do not count."""
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,25 @@ import pytest
 
 from tiny_text_models import text_folder
 from tiny_world import fake_model, tiny_data, tiny_study
-from xstilts.errors import PredictionError, StudyError
+from xstilts.errors import MemoryNeedError, PredictionError, StudyError
 from xstilts.execute import execute
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.store import Store
 from xstilts.graph.worker import Progress
+from xstilts.memory import check
 from xstilts.memory.check import check_room
+from xstilts.memory.dimensions import dimensions
+from xstilts.memory.estimate import How, Work
 from xstilts.memory.plan import memory_plan
+from xstilts.memory.texts import text_inference, text_training
 from xstilts.model_source import find_model
 from xstilts.models.text_model import TextModel
 from xstilts.plan import Plan, make_plan
 from xstilts.report.memory import memory_grids
 from xstilts.report.results import result_rows
 from xstilts.scoring import read_rows
+from xstilts.shapes import shape_config
 from xstilts.study import parse_study
 from xstilts.tasks import load
 from xstilts.tasks.folder import DataFolder
@@ -122,15 +128,29 @@ def test_what_cannot_be_is_refused_while_planning(raw: dict[str, Any], told: str
         planned(study(**raw))
 
 
-def test_memory_that_is_not_planned_is_said_and_not_checked() -> None:
+def test_memory_is_planned_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(study())
     told = memory_plan(plan, ["cpu"], 512)
-    assert told["not_planned"] == sum(node.kind in ("train", "mix", "generate") for node in plan.graph) > 0
-    note = f"{told['not_planned']} nodes that train or ask a text-to-text model are not planned"
-    assert note in " ".join(next(iter(memory_grids(told))).notes)
-    for node in plan.graph:
-        if node.kind in ("train", "mix", "generate"):
-            check_room(node, {}, Resources(plan.files, plan.models))
+    assert {row["node"].split()[0] for row in told["nodes"]} == {"train", "generate"}
+    assert {way["way"] for way in told["ways"]} == {"full", "inference"}
+    assert all(memory_grids(told))
+    monkeypatch.setattr(check, "free_memory", lambda: 1000)
+    monkeypatch.setattr(check, "own_memory", lambda: 0)
+    learning = next(node for node in plan.graph if node.kind == "train" and "model" in node.spec)
+    with pytest.raises(MemoryNeedError, match=r"needs .* on cpu, and 0 MiB are free"):
+        check_room(learning, {}, Resources(plan.files, plan.models))
+
+
+def test_what_a_text_to_text_model_holds_follows_its_optimizer_and_lengths() -> None:
+    of, work = dimensions(shape_config("mt5-xl")), Work(longest=128, written=8, step_tokens=8 * 4096)
+    factored, plain = (text_training(of, replace(work, factored=on), How("cuda")) for on in (True, False))
+    for need in (factored, plain):
+        assert need.moments["update"]["gradients"] == need.moments["update"]["weights"] == 4 * of.parameters
+    assert plain.moments["update"]["optimizer"] == 8 * of.parameters > 100 * factored.moments["update"]["optimizer"]
+    short, long = (
+        text_inference(of, replace(work, written=n, step_tokens=0), How()).moments["write"] for n in (8, 512)
+    )
+    assert long["keys and values"] > 4 * short["keys and values"]
 
 
 def test_an_encoder_cannot_write(tmp_path: Path) -> None:

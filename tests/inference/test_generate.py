@@ -153,3 +153,16 @@ def test_a_padded_batch_is_what_it_says() -> None:
     assert batch.targets is not None
     assert ((batch.targets == -100).sum(1).tolist())[0] == 0
     assert batch.input_ids[1, int(batch.mask[1].sum()) - 1] == model.end_id
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_forced_lengths_are_those_of_transformers(family: str) -> None:
+    model = TextModel.load(text_folder(family))
+    said = rows_of_many_lengths()
+    features = encode_texts(said, model.tokenizer, ENCODING)
+    free = generate(model, features, max_new_tokens=12, micro_batch_tokens=40)
+    model.config.eos_token_id = end = free[0].ids[3]  # the first row would end there
+    found = generate(model, features, max_new_tokens=12, min_new_tokens=12, micro_batch_tokens=40)
+    assert {len(each.ids) for each in found} == {12} and not any(end in each.ids for each in found)
+    texts = [encoded.ids for encoded in model.tokenizer.encode([each.inputs for each in said])]
+    assert [each.ids for each in found] == reference(model, texts, eos_token_id=end, min_new_tokens=12)

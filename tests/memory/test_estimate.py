@@ -6,8 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from xstilts.hyperparameters import Lora
 from xstilts.memory.dimensions import Dimensions, dimensions
-from xstilts.memory.estimate import CUT, FLOAT, HOLES, How, Work, in_heap, inference, lora_parameters, training
+from xstilts.memory.estimate import (
+    ADAPTERS,
+    CUT,
+    FLOAT,
+    HOLES,
+    How,
+    Work,
+    in_heap,
+    inference,
+    lora_parameters,
+    training,
+)
 from xstilts.memory.need import GAPS, GIB, WIDENED, Need
 from xstilts.shapes import parameters, shape_config
 
@@ -58,10 +70,11 @@ def test_a_step_in_one_part_gives_up_activations_as_gradients_come() -> None:
 
 
 def test_adapters_have_gradients_and_the_model_has_none() -> None:
-    thin = training(XXL, STEP, replace(CARD, lora=16)).parts
+    thin = training(XXL, STEP, replace(CARD, lora=ADAPTERS)).parts
     head = XXL.hidden**2 + 3 * XXL.hidden
-    assert thin["gradients"] == FLOAT * (lora_parameters(XXL, 16) + head)
-    assert lora_parameters(XXL, 16) == 48 * 16 * (8 * 4096 + 2 * (4096 + 16_384))
+    assert thin["gradients"] == FLOAT * (lora_parameters(XXL, ADAPTERS) + head)
+    assert lora_parameters(XXL, ADAPTERS) == 48 * 16 * 2 * 2 * 4096
+    assert lora_parameters(XXL, Lora(rank=4, targets=("key", "output"))) == 48 * 4 * (2 * 4096 + 4096 + 16_384)
     assert thin["weights"] > FLOAT * XXL.parameters
 
 
@@ -103,9 +116,26 @@ def test_answers_use_the_weights_where_they_lie() -> None:
 
 
 def test_streaming_holds_two_layers() -> None:
-    held = inference(XXL, Work(longest=128), How(streaming=True))
+    asked = Work(longest=128, streamed_tokens=1000, trained_rows=200)
+    held = inference(XXL, asked, How(streaming=True))
     assert held.parts["weights"] == 2 * FLOAT * XXL.layer_parameters
+    assert held.parts["hidden states"] == FLOAT * 1000 * XXL.hidden
+    assert held.moments["embed"]["embeddings"] == FLOAT * 200 * XXL.hidden
     assert held.mapped == 0
+    half, stored = (
+        inference(XXL, replace(asked, converted=on), How(precision="bf16", streaming=True)) for on in (False, True)
+    )
+    assert half.parts["weights"] == FLOAT * XXL.layer_parameters
+    assert stored.parts["weights"] - half.parts["weights"] == 2 * XXL.hidden * XXL.inner
+
+
+def test_the_encoder_half_is_without_decoder_and_output_matrix() -> None:
+    whole = dimensions(shape_config("mt5-xxl"))
+    half = whole.encoder_half
+    assert whole.parameters - half.parameters - whole.embedding == pytest.approx(
+        whole.decoder_layers * whole.decoder_layer_parameters, rel=1e-5
+    )
+    assert XXL.encoder_half is XXL
 
 
 def test_a_micro_batch_holds_at_least_what_cannot_be_parted() -> None:

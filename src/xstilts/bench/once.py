@@ -34,8 +34,13 @@ def main() -> None:
     die_with_parent()
     try:
         request = json.loads(sys.stdin.readline())
-        if request.pop("kind") == "peak":
+        kind = request.pop("kind")
+        if kind == "peak":
             return _tell(_peak(request))
+        if kind == "write":
+            from xstilts.bench.writing import write
+
+            return _tell(write(request))
         subject = Subject(request)
         _tell({"ready": True})
         for command in sys.stdin:

@@ -96,9 +96,15 @@ class Session:
 
 def matrix_peak(device: str, threads: int, precision: str) -> float:
     """The matrix product's floating-point operations a second that this device reaches, measured in a fresh process."""
-    process = _Process({"kind": "peak", "device": device, "threads": threads, "precision": precision}, threads)
+    request = {"kind": "peak", "device": device, "threads": threads, "precision": precision}
+    return float(answer_of(request, threads)["flops_per_s"])
+
+
+def answer_of(request: dict[str, Any], threads: int) -> dict[str, Any]:
+    """What a fresh process says to one request of a kind that is answered at once."""
+    process = _Process(request, threads)
     try:
-        return float(process.answer()["flops_per_s"])
+        return process.answer()
     finally:
         process.close()
 

@@ -15,9 +15,11 @@ from xstilts.cli import completion
 from xstilts.cli.options import DataDir, JsonTo, StoreDir, TaskFile, emit, err, out, tell_random
 from xstilts.cli.own_text import Device as OneDevice
 from xstilts.cli.own_text import ModelName, Precision
+from xstilts.errors import StudyError
 
 if TYPE_CHECKING:
     from xstilts.measurements import Measurement
+    from xstilts.tasks.task import Task
 
 LINE_SECONDS = 60.0
 
@@ -34,6 +36,9 @@ P99 = Annotated[
     float | None, typer.Option(min=0.1, help="Also the largest server rate with p99 within this; takes minutes.")
 ]
 Layer = Annotated[int | None, typer.Option(min=0, help="Retrieval: the layer that is read; default: the last.")]
+Written = Annotated[
+    str | None, typer.Option(help="Text-to-text: exactly so many sub-words are written for each row, as 1,8,32.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
 
 
@@ -49,6 +54,7 @@ def bench(
     seconds: Seconds = 3.0,
     p99_ms: P99 = None,
     layer: Layer = None,
+    written: Written = None,
     precision: Precision = "auto",
     device: OneDevice = "cpu",
     threads: Threads = None,
@@ -70,8 +76,13 @@ def bench(
 
     for path in task_file or ():
         tasks.load_file(path)
+    on = {"precision": resolve_precision(precision, device), "device": device, "threads": threads or cores()}
+    if written is not None:
+        asked = {"split": split, "rows": rows, "runs": runs, "seconds": seconds, **on}
+        return _writing(
+            find_folder(model, store), tasks.load(target), data, written, _codes(languages) or ["en"], asked, json_to
+        )
     settings = _settings(target, split, rows, runs, seconds, p99_ms)
-    chosen = None if languages is None else [code.strip() for code in languages.split(",") if code.strip()]
     with TemporaryDirectory(prefix="xstilts-bench-") as scratch, _progress() as progress:
         folder = Path(scratch) / "bench" / "out"  # beside it the measurement keeps what outlives an attempt
         folder.mkdir(parents=True)
@@ -83,16 +94,44 @@ def bench(
             data,
             settings,
             folder,
-            languages=chosen,
+            languages=_codes(languages),
             layer=layer,
-            precision=resolve_precision(precision, device),
-            device=device,
-            threads=threads or cores(),
+            **on,
             progress=progress,
             task_files=task_file or (),
         )
         measured, record = read_folder(folder, node), as_recorded(folder)
-    emit(json_to, record, lambda: print_grid(model_grid(measured), out))
+    return emit(json_to, record, lambda: print_grid(model_grid(measured), out))
+
+
+def _codes(languages: str | None) -> list[str] | None:
+    return None if languages is None else [code.strip() for code in languages.split(",") if code.strip()]
+
+
+def _writing(
+    found: Path,
+    target: Task,
+    data: Path,
+    written: str,
+    languages: list[str],
+    asked: dict[str, Any],
+    json_to: Path | None,
+) -> None:
+    """A text-to-text model: what answers of given lengths cost, in one language."""
+    from xstilts.bench.writing import Writing, measure_writing
+    from xstilts.report.grid import print_grid
+    from xstilts.report.impact.writing import writing_grid
+
+    lengths = [length.strip() for length in written.split(",")]
+    if len(languages) != 1 or not all(length.isdigit() and int(length) for length in lengths):
+        raise StudyError(
+            f"--written {written} --languages {','.join(languages)}", hint="--written 1,8,32 --languages en"
+        )
+    tell_random(found)
+    wanted = Writing(written=tuple(sorted({*map(int, lengths)})), language=languages[0], **asked)
+    with _progress() as progress:
+        record = measure_writing(found, target, data, wanted, progress)
+    emit(json_to, record, lambda: print_grid(writing_grid(record), out))
 
 
 def _settings(target: str, split: str, rows: int, runs: int, seconds: float, p99_ms: float | None) -> Measurement:

@@ -83,6 +83,7 @@ def generate(
     *,
     max_new_tokens: int,
     micro_batch_tokens: int,
+    min_new_tokens: int = 0,
     allowed: Allowed | None = None,
     progress: Progress | None = None,
 ) -> list[Written]:
@@ -93,6 +94,8 @@ def generate(
         features: inputs; targets are not looked at.
         max_new_tokens: at most so many sub-words, the end token among them.
         micro_batch_tokens: sub-words of input that are read at once, padding included.
+        min_new_tokens: no text ends before it has so many: all have as many where this is ``max_new_tokens``, whatever the
+            model would have said.
         allowed: the only texts that may be written.
         progress: told how many rows are done.
 
@@ -107,7 +110,8 @@ def generate(
         with torch.inference_mode(), model.autocast():
             for rows in padded_batches(np.arange(len(features)), lengths, np.zeros_like(lengths), micro_batch_tokens):
                 batch = gather_texts(features, rows, model.padding_id, model.device)
-                found |= zip(rows.tolist(), _written(model, batch, max_new_tokens, allowed), strict=True)
+                texts = _written(model, batch, min_new_tokens, max_new_tokens, allowed)
+                found |= zip(rows.tolist(), texts, strict=True)
                 if progress is not None:
                     progress(len(found), len(features), "rows")
     finally:
@@ -115,7 +119,7 @@ def generate(
     return [found[row] for row in range(len(features))]
 
 
-def _written(model: TextModel, batch: TextBatch, most: int, allowed: Allowed | None) -> list[Written]:
+def _written(model: TextModel, batch: TextBatch, least: int, most: int, allowed: Allowed | None) -> list[Written]:
     """The rows of one batch, token by token."""
     decoding = Decoding(model, batch)
     size, device = batch.mask.shape[0], batch.mask.device
@@ -123,8 +127,10 @@ def _written(model: TextModel, batch: TextBatch, most: int, allowed: Allowed | N
     ended = [False] * size
     going = list(range(size))
     last = torch.full((size, 1), model.start_id, device=device)
-    for _ in range(most):
+    for number in range(most):
         logits = decoding.next_logits(last)
+        if number < least:
+            logits[:, model.end_id] = -torch.inf
         if allowed is not None:
             logits = allowed.mask([texts[row] for row in going], logits)
         last = logits.argmax(-1, keepdim=True)

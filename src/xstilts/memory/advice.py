@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from xstilts.memory.estimate import LORA_RANK, How
+from xstilts.memory.estimate import ADAPTERS, How
 from xstilts.memory.need import Need
 
 LEAST_TOKENS = 256
@@ -62,11 +62,11 @@ def cheapest(need: Callable[[How], Need], how: How, room: int, *, learns: bool, 
     first = next(filter(fits, changes(how, learns=learns)), None)
     if not adapts or (first is not None and first.how.shards == 1):
         return [] if first is None else [first]
-    thin = replace(how, lora=LORA_RANK)
+    thin = replace(how, lora=ADAPTERS)
     tried = [
-        Change(f"LoRA of rank {LORA_RANK} (another training, another result)", thin),
+        Change(f"LoRA of rank {ADAPTERS.rank} (another training, another result)", thin),
         Change(
-            f"LoRA of rank {LORA_RANK} with --gradient-checkpointing (another training, another result)",
+            f"LoRA of rank {ADAPTERS.rank} with --gradient-checkpointing (another training, another result)",
             replace(thin, checkpointing=True, tokens=min(how.tokens, 2048)),
         ),
     ]

@@ -12,7 +12,7 @@ from xstilts.memory.advice import cheapest
 from xstilts.memory.dimensions import dimensions, stored_as_float32
 from xstilts.memory.estimate import How
 from xstilts.memory.need import WIDENED, Need, gib
-from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, in_group, is_planned, made, needs
+from xstilts.memory.nodes import HOLDING, TRAININGS, Model, adapts, how_of, in_group, made, needs
 from xstilts.memory.room import free_memory, free_on_card, own_memory
 from xstilts.model_source import STREAMED_FAMILIES, config_of
 
@@ -34,7 +34,7 @@ def model_in(folder: Path) -> Model:
 def _largest(node: Node, parents: Mapping[str, Path], resources: Resources) -> Model | None:
     """The largest model that the node holds, as its folder tells; ``None`` where none is held."""
     if node.kind == "pretrain":
-        return made(node.spec["settings"]["model"])
+        return made(node.spec["settings"])
     systems = node.spec.get("systems", ())
     bases = [of["base"] for of in systems] if systems else [node.spec.get("model")]
     folders = [Path(resources.models[base]) for base in bases if base]
@@ -67,7 +67,7 @@ def check_room(node: Node, parents: Mapping[str, Path], resources: Resources) ->
     Raises:
         MemoryNeedError: it needs more than there is; the message names the largest part and the cheapest change.
     """
-    if not is_planned(node) or not resources.memory_check:
+    if node.kind not in HOLDING or not resources.memory_check:
         return
     try:
         model = _largest(node, parents, resources)

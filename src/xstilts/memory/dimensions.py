@@ -4,7 +4,7 @@ are not known by arithmetic."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Dimensions:
         decoder_layers: 0 for an encoder.
         decoder_layer_parameters: of one of these.
         gated: whether the feed-forward part multiplies two wide products.
+        attends: width of what attends, all heads together; 0 for H.
     """
 
     family: str
@@ -48,11 +49,20 @@ class Dimensions:
     decoder_layers: int = 0
     decoder_layer_parameters: int = 0
     gated: bool = False
+    attends: int = 0
 
     @property
     def embedding(self) -> int:
         """Numbers in the matrix of sub-words."""
         return self.vocabulary * self.hidden
+
+    @property
+    def encoder_half(self) -> Dimensions:
+        """Of a text-to-text model what an encoder with a head is made of."""
+        if not self.decoder_layers:
+            return self
+        parameters = self.embedding + self.layers * self.layer_parameters
+        return replace(self, decoder_layers=0, decoder_layer_parameters=0, parameters=parameters)
 
     @property
     def every_layer(self) -> int:
@@ -87,6 +97,7 @@ def dimensions(config: Mapping[str, Any], folder: Path | None = None) -> Dimensi
     decoder_layers = int(config.get("num_decoder_layers") or sizes["layers"]) if decodes else 0
     gated = str(config.get("feed_forward_proj", "")).startswith("gated")
     decoder = {"decoder_layers": decoder_layers, "decoder_layer_parameters": decodes}
+    decoder["attends"] = sizes["heads"] * int(config.get("d_kv") or 0)
     return Dimensions(family, **sizes, **decoder, parameters=sum(every.values()), layer_parameters=layer, gated=gated)
 
 

@@ -10,9 +10,10 @@ rows of it; R positions a head reads; C outputs of the head.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+from xstilts.hyperparameters import Lora
 from xstilts.memory.dimensions import Dimensions
 from xstilts.memory.need import GAPS, WIDENED, Need
 
@@ -30,7 +31,8 @@ ROW_FACTOR = 4
 """Rows as Python objects and as sub-words are so much larger than their file."""
 CONTEXT = 600 * 2**20
 """What CUDA itself holds on a device: its context and the workspaces of its libraries."""
-LORA_RANK = 16
+ADAPTERS = Lora(rank=16)
+"""What is meant where only LoRA is spoken of."""
 HEAP_PIECE = 32 * 2**20
 """The C library (glibc) gives larger tensors pages of their own, and takes these back at once. Others lie in one heap."""
 HOLES = 0.18
@@ -50,7 +52,7 @@ class How:
         precision: ``bf16`` for autocast.
         tokens: sub-words in one forward pass, at most.
         checkpointing: activations of a layer are computed again in the backward pass.
-        lora: the rank of what is trained instead of the weights; 0 for full training.
+        lora: the adapters that are trained instead of the weights.
         small_moments: the optimizer's two moments in eight bits each: planned only, torch has no such optimizer.
         shards: processes among which weights, gradients and moments are cut.
         streaming: layers are read one by one (inference).
@@ -60,7 +62,7 @@ class How:
     precision: str = "fp32"
     tokens: int = 4096
     checkpointing: bool = False
-    lora: int = 0
+    lora: Lora | None = None
     small_moments: bool = False
     shards: int = 1
     streaming: bool = False
@@ -77,7 +79,6 @@ class Work:
         reads: positions a head reads, as a share of T.
         outputs: C.
         trained_rows: K; ``None`` for the whole matrix.
-        target_tokens: of a decoder, as a share of T.
         keeps_best: whether a copy of the best weights is held.
         dropout: of attention weights: they are then written down.
         pooled: whether the head has a dense layer of H x H.
@@ -86,6 +87,9 @@ class Work:
         converted: whether the weights in the files are not float32, so that they cannot be used where they lie.
         copies: of the model that are in memory beside each other.
         decays: whether weights decay, also those that no text meets.
+        streamed_tokens: sub-words of all rows together, which streaming passes through a layer at a time.
+        written: sub-words of the longest text that is written; 0 for an encoder.
+        factored: whether the optimizer keeps a number for each row and column (Adafactor), not two for each weight.
     """
 
     longest: int
@@ -94,7 +98,6 @@ class Work:
     reads: float = 1.0
     outputs: int = 1
     trained_rows: int | None = None
-    target_tokens: float = 0.0
     keeps_best: bool = False
     dropout: float = 0.1
     pooled: bool = True
@@ -103,6 +106,9 @@ class Work:
     converted: bool = False
     copies: int = 1
     decays: bool = True
+    streamed_tokens: int = 0
+    written: int = 0
+    factored: bool = False
 
     def tokens(self, budget: int) -> int:
         """T of the largest micro-batch under a budget."""
@@ -129,7 +135,7 @@ def saved_by_layer(of: Dimensions, work: Work, how: How, tokens: int) -> int:
     In float32: its input, query, key, value, what was attended to, two dropout masks, two sums, one norm's output (10 H) and
     the wide product before and after its activation (2 F; gated 4 F); with dropout on a CPU also the L x L weights of
     attention and their mask, twice (query, key and value are copied into blocks). Under bf16 half of these are two bytes
-    wide, norms and sums are not.
+    wide, norms and sums are not. A frozen layer does not keep what goes into it, an adapter does (``_of_adapters``).
     """
     return sum(count * size for count, size in _pieces(of, work, how, tokens))
 
@@ -137,13 +143,27 @@ def saved_by_layer(of: Dimensions, work: Work, how: How, tokens: int) -> int:
 def _pieces(of: Dimensions, work: Work, how: How, tokens: int) -> list[tuple[int, int]]:
     """The same as tensors: how many there are of a size in bytes."""
     item, on_cpu = (FLOAT if how.precision == "fp32" else 2), how.device == "cpu"
-    narrow = [(10, FLOAT)] if how.precision == "fp32" else [(4, FLOAT), (8, 2)]
     weights = work.dropout and on_cpu
+    states, wide = (10, 4 if of.gated else 2) if how.lora is None else _of_adapters(how.lora)
+    narrow = [(states, FLOAT)] if how.precision == "fp32" else [(4, FLOAT), (states - 2, 2)]
     return [
         *((count, size * tokens * of.hidden) for count, size in narrow),
-        (4 if of.gated else 2, item * tokens * of.inner),
+        (wide, item * tokens * of.inner),
         *([(2, item * tokens * of.heads * work.longest)] if weights else []),
     ]
+
+
+def _of_adapters(lora: Lora) -> tuple[int, int]:
+    """How often a layer with adapters leaves H and F numbers for a token: 7 and 1 of it were there anyway.
+
+    An adapter keeps what goes into it, and with dropout a mask and a copy of its own; without, those of query, key and value
+    are one tensor. (And ``rank`` numbers, which are few.)
+    """
+    inner, own = [name for name in lora.targets if name != "output"], 2 if lora.dropout else 1
+    inputs = (
+        own * len(inner) if lora.dropout else len({"query" if name in ("key", "value") else name for name in inner})
+    )
+    return 7 + inputs, 1 + own * ("output" in lora.targets)
 
 
 def in_heap(of: Dimensions, work: Work, how: How, tokens: int) -> float:
@@ -155,18 +175,13 @@ def in_heap(of: Dimensions, work: Work, how: How, tokens: int) -> float:
 def activations(of: Dimensions, work: Work, how: How, tokens: int) -> int:
     """Bytes between a forward pass and the end of its backward pass, and what the backward pass of a layer adds."""
     layer = saved_by_layer(of, work, how, tokens)
-    target = saved_by_layer(of, work, how, int(tokens * work.target_tokens))
     backward = FLOAT * tokens * (2 * of.inner + 2 * of.hidden)
     embedded = FLOAT * 3 * tokens * of.hidden
     if how.checkpointing:
-        kept = (
-            FLOAT * tokens * of.hidden * of.layers
-            + FLOAT * int(tokens * work.target_tokens) * of.hidden * of.decoder_layers
-        )
-        return kept + max(layer, target) + backward + embedded
+        return FLOAT * tokens * of.hidden * of.layers + layer + backward + embedded
     # What the last layer does after its attention is done where a head reads.
-    last = layer if of.decoder_layers or work.reads >= 1 else int(layer * (0.5 + 0.5 * work.reads))
-    return (of.layers - 1) * layer + last + of.decoder_layers * target + backward + embedded
+    last = layer if work.reads >= 1 else int(layer * (0.5 + 0.5 * work.reads))
+    return (of.layers - 1) * layer + last + backward + embedded
 
 
 def forward_only(of: Dimensions, work: Work, how: How, tokens: int) -> int:
@@ -190,10 +205,16 @@ def head_parameters(of: Dimensions, work: Work) -> int:
     return (of.hidden**2 if work.pooled else 0) + outputs
 
 
-def lora_parameters(of: Dimensions, rank: int) -> int:
-    """Of two thin matrices beside every linear map of a layer: four of H x H, two (gated: three) of H x F."""
-    wide = 3 if of.gated else 2
-    return rank * (of.layers + of.decoder_layers) * (8 * of.hidden + wide * (of.hidden + of.inner))
+def lora_parameters(of: Dimensions, lora: Lora) -> int:
+    """Of two thin matrices beside every linear map that is adapted: of H x H numbers, or of H x F."""
+    wide = sum(name in ("intermediate", "output") for name in lora.targets)
+    return lora.rank * of.layers * ((len(lora.targets) - wide) * 2 * of.hidden + wide * (of.hidden + of.inner))
+
+
+def _merged(of: Dimensions, lora: Lora) -> dict[str, int]:
+    """Merged weights are made beside the frozen ones."""
+    wide = sum(name in ("intermediate", "output") for name in lora.targets)
+    return {"merged": FLOAT * of.layers * of.hidden * ((len(lora.targets) - wide) * of.hidden + wide * of.inner)}
 
 
 def training(of: Dimensions, work: Work, how: How) -> Need:
@@ -203,10 +224,11 @@ def training(of: Dimensions, work: Work, how: How) -> Need:
     everything = of.parameters + head
     rows = of.vocabulary if work.trained_rows is None else min(work.trained_rows, of.vocabulary)
     met = everything - (of.vocabulary - rows) * of.hidden
-    trained = lora_parameters(of, how.lora) + head if how.lora else met
+    beside = lora_parameters(of, how.lora) if how.lora else 0
+    trained = beside + head + (rows * of.hidden if how.lora.embeddings else 0) if how.lora else met
     # On a CPU what is never written stays in its file; the rest is the process's own from the first update on.
     on_gpu, partly = how.device == "cuda", not how.lora and rows < of.vocabulary
-    still = everything - trained if how.lora else of.embedding if partly else 0
+    still = of.parameters if how.lora else of.embedding if partly else 0
     own = trained + (still if on_gpu or work.converted else 0)
     gathered = 2 * FLOAT * of.layer_parameters + FLOAT * of.embedding if how.shards > 1 else 0
     copies = 2 * of.every_layer if how.precision == "bf16" and how.shards == 1 else 0
@@ -242,24 +264,44 @@ def training(of: Dimensions, work: Work, how: How) -> Need:
         # At the end every row of the matrix decays where it lies, and its pages become the process's own. By then the heap
         # has not given back what activations took in small pieces: gradients, which are still there, cut it up.
         moments["hand over"] = {**base, **held, **grown, "activations": heaped, **best, WIDENED: FLOAT * still}
+    if how.lora:
+        moments["hand over"] = {**base, **held, **grown, "activations": heaped, **best, **_merged(of, how.lora)}
     return Need(moments, mapped=0 if work.converted else FLOAT * still)
 
 
 def inference(of: Dimensions, work: Work, how: How) -> Need:
     """The memory of one process that answers."""
+    if how.streaming:
+        return streamed(of, work, how)
     tokens = work.tokens(how.tokens)
     weights = FLOAT * (of.parameters + head_parameters(of, work))
-    moving = {"activations": forward_only(of, work, how, tokens), "logits": logits(replace(work, dropout=0.0), tokens)}
-    if how.streaming:
-        # One layer computes while the next is read; what is looked up of the embeddings stays in its file.
-        weights = 2 * FLOAT * max(of.layer_parameters, of.decoder_layer_parameters)
-    cast = 2 * of.every_layer if how.precision == "bf16" and not how.streaming else 0
+    moving = {"activations": forward_only(of, work, how, tokens), "logits": logits(work, tokens)}
+    cast = 2 * of.every_layer if how.precision == "bf16" else 0
     if how.device == "cuda":
         held = {"context": CONTEXT, "weights": work.copies * (weights // how.shards + cast)}
         host = {"read": {name: work.copies * size for name, size in work.loading.items()}}
         return Need({"answer": {**held, **{name: work.copies * size for name, size in moving.items()}}}, host=host)
-    own = weights if work.converted or how.streaming else 0
+    own = weights if work.converted else 0
     each = {**work.process, "weights": own + cast, **moving}
-    mapped = 0 if work.converted or how.streaming else weights
     answer = {name: work.copies * size for name, size in each.items()}
-    return Need({"load": {**work.loading, "weights": own}, "answer": answer}, mapped=mapped)
+    return Need({"load": {**work.loading, "weights": own}, "answer": answer}, mapped=0 if work.converted else weights)
+
+
+def streamed(of: Dimensions, work: Work, how: How) -> Need:
+    """The memory of one process that answers with a layer at a time, all rows together (``inference.stream``).
+
+    One layer computes while the next is read. Of the embeddings only the rows of sub-words that occur are there, before the
+    first layer. Hidden states lie in memory where they fit, else on a disk: then less is held than this.
+    """
+    tokens = work.tokens(how.tokens)
+    item = 2 if how.precision == "bf16" else FLOAT
+    largest = 2 * of.hidden * of.inner if work.converted else 0  # read as it is stored, then widened
+    layers = {"weights": 2 * item * of.layer_parameters + largest}
+    moving = {"activations": forward_only(of, work, how, tokens), "logits": logits(work, tokens)}
+    rows = of.vocabulary if work.trained_rows is None else min(work.trained_rows, of.vocabulary)
+    states = {"hidden states": FLOAT * work.streamed_tokens * of.hidden}
+    if how.device == "cuda":
+        host = {"read": work.loading, "stream": {**work.process, **states}}
+        return Need({"answer": {"context": CONTEXT, **layers, **moving}}, host=host)
+    begin = {**work.process, "embeddings": FLOAT * rows * of.hidden, **states}
+    return Need({"load": work.loading, "embed": begin, "answer": {**work.process, **layers, **moving, **states}})

@@ -7,33 +7,34 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xstilts.graph.node import Node
-from xstilts.hyperparameters import LORA_FAMILIES, MASKED_LM
+from xstilts.hyperparameters import LORA_FAMILIES, MASKED_LM, Lora
 from xstilts.memory.dimensions import Dimensions, dimensions
-from xstilts.memory.estimate import LORA_RANK, How, Work, inference, training
+from xstilts.memory.estimate import How, Work, inference, training
 from xstilts.memory.need import Need
+from xstilts.memory.texts import text_inference, text_training
 from xstilts.task_types import MultipleChoice, Tagging
+from xstilts.task_types.casts import cast_of_json
 from xstilts.tasks import load
 
 BYTES_A_SUBWORD = 3.5
 WINDOWS = 2
 """A question's context may need several windows; so many are counted."""
+MEAN_SPAN = 3
+"""Sub-words of a span that span corruption takes out (``training.span_corruption``)."""
 TAGS = 64
 """Counted where a tagging task finds its tags in its rows; a head of more (CCG has 1,286) is still small."""
 TRAININGS = frozenset({"train", "mix", "pretrain"})
-HOLDING = TRAININGS | {"predict", "retrieve", "measure"}
+HOLDING = TRAININGS | {"predict", "generate", "retrieve", "measure"}
 """Kinds that hold a model; the others read or write one bit by bit, or have none."""
+CHARACTERS_A_SUBWORD = 4
+"""Of the answers that a task has, which are words of English."""
 
 
 def writes_text(node: Node) -> bool:
-    """Whether a node trains or asks a text-to-text model as such: what that holds is not planned yet."""
+    """Whether a node trains or asks a text-to-text model as such, not its encoder half."""
     settings = node.spec.get("settings", {})
     learned = "batch_tokens" in (node.spec.get("training") or {})
     return node.kind == "generate" or learned or settings.get("objective") == "span_corruption"
-
-
-def is_planned(node: Node) -> bool:
-    """Whether it is known what a node holds: it has a model, an encoder."""
-    return node.kind in HOLDING and not writes_text(node)
 
 
 def is_sharded(node: Node) -> bool:
@@ -64,13 +65,26 @@ class Model:
     converted: bool = False
 
 
-def made(architecture: Mapping[str, Any]) -> Model:
-    """A model that is made from scratch (``hyperparameters.Architecture``)."""
+def made(settings: Mapping[str, Any]) -> Model:
+    """A model that is made from scratch (``hyperparameters.Pretraining``)."""
+    architecture = settings["model"]
+    if settings.get("objective") == "span_corruption":
+        return _made_to_write(architecture)
     names = {"hidden_size": "hidden_size", "num_layers": "num_hidden_layers", "num_heads": "num_attention_heads"}
     names |= {"intermediate_size": "intermediate_size", "vocabulary": "vocab_size"}
     config = {theirs: architecture[ours] for ours, theirs in names.items()}
     positions = {"max_position_embeddings": architecture["max_length"] + 2, "type_vocab_size": 1}
     return Model(dimensions({"model_type": "xlm-roberta", **config, **positions}))
+
+
+def _made_to_write(architecture: Mapping[str, Any]) -> Model:
+    """mT5's shape: as many layers in the decoder, one matrix on both sides (``models.text_scratch``)."""
+    names = {"hidden_size": "d_model", "num_layers": "num_layers", "num_heads": "num_heads"}
+    names |= {"intermediate_size": "d_ff", "vocabulary": "vocab_size"}
+    config = {theirs: architecture[ours] for ours, theirs in names.items()}
+    heads = {"d_kv": config["d_model"] // config["num_heads"], "relative_attention_num_buckets": 32}
+    gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": True}
+    return Model(dimensions({"model_type": "mt5", **config, **heads, **gated}))
 
 
 def distinct_subwords(tokens: float, vocabulary: int) -> int:
@@ -93,6 +107,9 @@ def needs(node: Node, model: Model, how: How, size: Callable[[str], int]) -> Nee
     """
     spec, how = node.spec, replace(how, precision=node.spec.get("precision", how.precision))
     known: dict[str, Any] = {"tokenizer_bytes": model.tokenizer_bytes, "converted": model.converted}
+    if writes_text(node):
+        return _writing(node, model.of, known, how, size)
+    model = replace(model, of=model.of.encoder_half)
     match node.kind:
         case "train":
             return training(model.of, replace(_of_rows(spec, model.of, size), **known), _asked(how, spec["training"]))
@@ -105,6 +122,8 @@ def needs(node: Node, model: Model, how: How, size: Callable[[str], int]) -> Nee
             return training(model.of, replace(work, **known), how)
         case "predict" | "retrieve":
             files = [_bytes(entry, size) for entry in spec["languages"].values()]
+            if how.streaming:
+                return inference(model.of, replace(_streamed(spec, model.of, sum(files)), **known), how)
             answered = replace(_answered(spec), row_bytes=max(files, default=0), **known)
             return inference(model.of, answered, how)
         case "measure":
@@ -118,8 +137,7 @@ def needs(node: Node, model: Model, how: How, size: Callable[[str], int]) -> Nee
 def _asked(how: How, settings: Mapping[str, Any]) -> How:
     """What a training's own settings say of how it is run."""
     adapters = settings.get("lora")
-    rank = int(adapters.get("rank", LORA_RANK)) if isinstance(adapters, Mapping) else 0
-    return replace(how, lora=rank or how.lora)
+    return how if adapters is None else replace(how, lora=Lora.model_validate(adapters))
 
 
 def _bytes(entry: Mapping[str, Any], size: Callable[[str], int]) -> int:
@@ -203,6 +221,57 @@ def _answered(spec: Mapping[str, Any]) -> Work:
         pooled=head is not None and head.kind == "pooled",
         dropout=0.0,
     )
+
+
+def _streamed(spec: Mapping[str, Any], of: Dimensions, row_bytes: int) -> Work:
+    """The rows of all languages pass through a layer together."""
+    work, rows = _answered(spec), spec.get("rows")
+    most = rows * len(spec["languages"]) * work.longest if rows else float("inf")
+    tokens = int(min(row_bytes / BYTES_A_SUBWORD, most))
+    met = min(of.vocabulary, len(spec["languages"]) * distinct_subwords(tokens / len(spec["languages"]), of.vocabulary))
+    return replace(work, row_bytes=row_bytes, streamed_tokens=tokens, trained_rows=met)
+
+
+def _writing(node: Node, of: Dimensions, known: Mapping[str, Any], how: How, size: Callable[[str], int]) -> Need:
+    """What a text-to-text model that learns or writes holds; of a mixture the part with the fullest moment."""
+    spec = node.spec
+    if node.kind == "generate":
+        files = [_bytes(entry, size) for entry in spec["languages"].values()]
+        said = _said(spec)
+        if spec["decoding"] != "constrained":  # a model may go on where a target would have ended
+            said = replace(said, written=spec["encoding"]["max_target_length"])
+        return text_inference(of, replace(said, row_bytes=max(files, default=0), **known), how)
+    if node.kind == "pretrain":
+        length, training, mask = (
+            spec["settings"]["model"]["max_length"],
+            spec["settings"]["training"],
+            spec["settings"]["mask"],
+        )
+        work = Work(
+            longest=length,
+            written=min(length, int(length * mask * (1 + 1 / MEAN_SPAN)) + 2),
+            step_tokens=int(training["batch_size"]) * length,
+            row_bytes=sum(_bytes(entry, size) for entry in spec["text"].values()),
+        )
+        return text_training(of, replace(work, **known), how)
+    parts, every = [*spec.get("parts", {"": spec}).values()], spec["training"]
+    shared = {
+        "row_bytes": sum(_bytes(part, size) for part in parts),
+        "keeps_best": every["selection"] == "dev",
+        "factored": every["optimizer"] == "adafactor",
+        **known,
+    }
+    works = [replace(_said(part), step_tokens=int(part["training"]["batch_tokens"]), **shared) for part in parts]
+    return max((text_training(of, work, how) for work in works), key=lambda need: need.bytes)
+
+
+def _said(spec: Mapping[str, Any]) -> Work:
+    """How long what is read and what is written may be."""
+    encoding, answers = spec["encoding"], cast_of_json(spec["cast"]).targets
+    longest = max(
+        (len(answer) // CHARACTERS_A_SUBWORD + 2 for answer in answers), default=encoding["max_target_length"]
+    )
+    return Work(longest=encoding["max_input_length"], written=min(longest, encoding["max_target_length"]))
 
 
 def how_of(device: str, tokens: int, *, checkpointing: bool = False) -> How:

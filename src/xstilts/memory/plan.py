@@ -12,9 +12,9 @@ from xstilts.graph.node import Node
 from xstilts.memory.advice import Change, cheapest
 from xstilts.memory.check import model_in
 from xstilts.memory.dimensions import dimensions
-from xstilts.memory.estimate import LORA_RANK, How
+from xstilts.memory.estimate import ADAPTERS, How
 from xstilts.memory.need import GIB, Need
-from xstilts.memory.nodes import TRAININGS, Model, adapts, how_of, in_group, is_planned, made, needs, writes_text
+from xstilts.memory.nodes import HOLDING, TRAININGS, Model, adapts, how_of, in_group, made, needs, writes_text
 from xstilts.memory.room import free_memory, free_on_card
 from xstilts.plan import Plan
 
@@ -24,8 +24,8 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "full": {},
     "full, checkpointing": {"checkpointing": True},
     "full, 8-bit moments": {"checkpointing": True, "small_moments": True},
-    f"LoRA {LORA_RANK}": {"lora": LORA_RANK},
-    f"LoRA {LORA_RANK}, checkpointing": {"lora": LORA_RANK, "checkpointing": True},
+    f"LoRA {ADAPTERS.rank}": {"lora": ADAPTERS},
+    f"LoRA {ADAPTERS.rank}, checkpointing": {"lora": ADAPTERS, "checkpointing": True},
     "sharded over 2, checkpointing": {"shards": 2, "checkpointing": True},
     "sharded over 4, checkpointing": {"shards": 4, "checkpointing": True},
     "sharded over 8, checkpointing": {"shards": 8, "checkpointing": True},
@@ -72,8 +72,7 @@ def memory_plan(planned: Plan, devices: Sequence[str], tokens: int, room_gib: fl
     nodes = [_row(each, device, rooms[device], count) for (device, _), (_, count, each) in rows.items()]
     ways = [way for (device, learns, _), (_, each) in fullest.items() for way in _ways(each, device, learns=learns)]
     there = {device: None if room is None else round(room / GIB, 1) for device, room in rooms.items()}
-    unknown = sum(map(writes_text, planned.graph))
-    return {"micro_batch_tokens": tokens, "free_gib": there, "nodes": nodes, "ways": ways, "not_planned": unknown}
+    return {"micro_batch_tokens": tokens, "free_gib": there, "nodes": nodes, "ways": ways}
 
 
 def node_needs(planned: Plan, device: str, tokens: int) -> dict[str, int]:
@@ -104,9 +103,9 @@ def _helps(each: _Needing, room: int) -> list[Change]:
 
 
 def _ways(each: _Needing, device: str, *, learns: bool) -> Iterator[Json]:
-    """What each way of running a node would take."""
+    """What each way of running a node would take; text-to-text models have one."""
     for way, changed in (WAYS if learns else ANSWERING).items():
-        if "lora" in changed and not adapts(each.node, each.family):
+        if ("lora" in changed and not adapts(each.node, each.family)) or (changed and writes_text(each.node)):
             continue
         found = each.need(replace(each.how, **{"shards": 1, **changed}))
         note = PLANNED_ONLY if "small_moments" in changed else ""
@@ -117,7 +116,7 @@ def _needing(planned: Plan, device: str, how: How) -> Iterator[_Needing]:
     sizes = {sha256: Path(path) for sha256, path in planned.files.items()}
     models: dict[str, Model] = {}
     for node in planned.graph:
-        if not is_planned(node):
+        if node.kind not in HOLDING:
             continue
         model = _model_of(planned, node, models)
 
@@ -138,7 +137,7 @@ def _model_of(planned: Plan, node: Node, known: dict[str, Model]) -> Model:
 
 def _find_model(planned: Plan, node: Node, known: dict[str, Model]) -> Model:
     if node.kind == "pretrain":
-        return made(node.spec["settings"]["model"])
+        return made(node.spec["settings"])
     if node.kind == "random":
         words = [file["sha256"] for file in node.spec["tokenizer"] if file["name"] == "tokenizer.json"]
         size = sum(Path(planned.files[sha256]).stat().st_size for sha256 in words)

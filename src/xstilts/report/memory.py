@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xstilts.report.grid import NOTHING, Grid, plural, without_empty
+from xstilts.report.grid import NOTHING, Grid, without_empty
 
 HELD = ("weights", "gradients", "optimizer", "activations", "logits", "best weights", "embedding matrix")
 NOTES = (
@@ -26,11 +26,8 @@ def memory_grids(plan: Mapping[str, Any]) -> Iterator[Grid]:
     ]
     columns = (*(f"{name}" for name in HELD), "rest", "own", "mapped", "host", "fullest at")
     words = frozenset({"device", "fullest at", "fits"})
-    unknown = plan["not_planned"]
-    left_out = f"{plural(unknown, 'node')} that train or ask a text-to-text model are not planned, and not checked."
-    notes = (*NOTES, left_out) if unknown else NOTES
     title = f"Memory, at most {plan['micro_batch_tokens']:,} sub-words a pass"
-    yield without_empty(Grid(title, ("node", "nodes", "device", *columns, "fits"), tuple(rows), notes, words))
+    yield without_empty(Grid(title, ("node", "nodes", "device", *columns, "fits"), tuple(rows), NOTES, words))
     changes = {(of["node"], of["device"]): of["changes"] for of in plan["nodes"] if of["fits"] is False}
     if changes:
         told = [(node, device, change) for (node, device), of in changes.items() for change in of or [NOTHING]]
