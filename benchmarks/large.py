@@ -87,7 +87,8 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("shape", help="a named one")
     made.add_argument("--tokenizer", type=Path, required=True, help="a model folder whose tokenizer cuts the rows")
     made.add_argument("--rows", type=Path, required=True, help="a table of two texts a row")
-    made.add_argument("--count", type=int, default=200)
+    made.add_argument("--count", type=int, default=200, help="rows")
+    made.add_argument("--skip", type=int, default=0, help="rows before")
     made.add_argument("--scratch", type=Path, required=True, help="folder with room for the weights")
     made.add_argument("--layers", type=int, help="fewer than the shape has")
     made.add_argument("--dtype", choices=("fp32", "bf16"), default="bf16", help="of the files")
@@ -112,7 +113,7 @@ def _alone(args: argparse.Namespace) -> dict[str, Any]:
     from xstilts.models.streamed_model import StreamedModel
 
     torch.set_num_threads(args.threads)
-    rows = args.rows.read_text(encoding="utf-8").splitlines()[: args.count]
+    rows = args.rows.read_text(encoding="utf-8").splitlines()[args.skip : args.skip + args.count]
     texts = [" ".join(row.split("\t")[:2]) for row in rows]
     loading = time.perf_counter()
     model = StreamedModel.start(folder_of(args), precision=args.precision)
@@ -137,6 +138,7 @@ def _alone(args: argparse.Namespace) -> dict[str, Any]:
         seconds = time.perf_counter() - start
     return {
         "rows": len(texts),
+        "skipped_rows": args.skip,
         "sub_words": sum(len(each.ids) for each in model.tokenizer.encode(texts)),
         "load_seconds": loading,
         "seconds": seconds,

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -253,7 +253,7 @@ def measure(case: Case, threads: int, tokenizer: Path | None) -> dict[str, Any]:
         plan = prepare(case, home, tokenizer)
         node = next(n for n in plan.graph if n.kind == case.kind)
         resources = Resources(plan.files, plan.models, "cpu", threads, threads, case.tokens)
-        stream = "always" if case.stream else "never"
+        stream: Literal["always", "never"] = "always" if case.stream else "never"
         resources = replace(resources, checkpoint_seconds=0.0 if case.checkpoints else 1e6, stream=stream)
         request = {"node": node.as_json(), "parents": {}, "out": str(home / "out"), "resources": asdict(resources)}
         if node.parents:

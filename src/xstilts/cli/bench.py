@@ -76,12 +76,11 @@ def bench(
 
     for path in task_file or ():
         tasks.load_file(path)
-    on = {"precision": resolve_precision(precision, device), "device": device, "threads": threads or cores()}
+    at = resolve_precision(precision, device)
+    on: dict[str, Any] = {"precision": at, "device": device, "threads": threads or cores()}
     if written is not None:
         asked = {"split": split, "rows": rows, "runs": runs, "seconds": seconds, **on}
-        return _writing(
-            find_folder(model, store), tasks.load(target), data, written, _codes(languages) or ["en"], asked, json_to
-        )
+        return _writing(find_folder(model, store), tasks.load(target), data, written, languages, asked, json_to)
     settings = _settings(target, split, rows, runs, seconds, p99_ms)
     with TemporaryDirectory(prefix="xstilts-bench-") as scratch, _progress() as progress:
         folder = Path(scratch) / "bench" / "out"  # beside it the measurement keeps what outlives an attempt
@@ -113,22 +112,20 @@ def _writing(
     target: Task,
     data: Path,
     written: str,
-    languages: list[str],
+    languages: str | None,
     asked: dict[str, Any],
-    json_to: Path | None,
+    json_to: str | None,
 ) -> None:
     """A text-to-text model: what answers of given lengths cost, in one language."""
     from xstilts.bench.writing import Writing, measure_writing
     from xstilts.report.grid import print_grid
     from xstilts.report.impact.writing import writing_grid
 
-    lengths = [length.strip() for length in written.split(",")]
-    if len(languages) != 1 or not all(length.isdigit() and int(length) for length in lengths):
-        raise StudyError(
-            f"--written {written} --languages {','.join(languages)}", hint="--written 1,8,32 --languages en"
-        )
+    lengths, codes = [length.strip() for length in written.split(",")], _codes(languages) or ["en"]
+    if len(codes) != 1 or not all(length.isdigit() and int(length) for length in lengths):
+        raise StudyError(f"--written {written} --languages {','.join(codes)}", hint="--written 1,8,32 --languages en")
     tell_random(found)
-    wanted = Writing(written=tuple(sorted({*map(int, lengths)})), language=languages[0], **asked)
+    wanted = Writing(written=tuple(sorted({*map(int, lengths)})), language=codes[0], **asked)
     with _progress() as progress:
         record = measure_writing(found, target, data, wanted, progress)
     emit(json_to, record, lambda: print_grid(writing_grid(record), out))

@@ -31,6 +31,7 @@ def left_by_encoder(of: Dimensions, work: Work, how: How, rows: int) -> Iterator
     (both products, GELU, their product, a dropout) and 3 h L of attention's weights, for each sub-word.
     """
     inputs = rows * work.longest
+    counts: list[tuple[float, int]]
     if how.precision == "fp32":
         counts = [(8, of.hidden), (4, of.attends), (8, of.inner), (3, of.heads * work.longest)]
     else:
@@ -41,6 +42,7 @@ def left_by_encoder(of: Dimensions, work: Work, how: How, rows: int) -> Iterator
 def left_by_decoder(of: Dimensions, work: Work, how: How, rows: int) -> Iterator[tuple[float, int]]:
     """The same of the decoder, for each sub-word that is written; it also attends to what was read: 2 A for each of these."""
     written, inputs = rows * work.written, rows * work.longest
+    counts: list[tuple[float, int]]
     if how.precision == "fp32":
         counts = [(12, of.hidden), (6, of.attends), (8, of.inner), (3, of.heads * (work.written + work.longest))]
     else:
