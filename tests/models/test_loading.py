@@ -188,7 +188,7 @@ def test_a_copy_of_the_folder_loads_to_the_same_encoder(folder: Path, tmp_path: 
 
 
 def test_a_tokenizer_that_panics_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class PanicException(BaseException):  # noqa: N818 - as pyo3 calls it; it is no Exception there either
+    class PanicException(BaseException):  # as pyo3 calls it; it is no Exception there either
         pass
 
     def panic(*_: object, **__: object) -> None:
