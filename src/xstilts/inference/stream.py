@@ -88,6 +88,8 @@ class StreamNeeds:
         inner = int(getattr(config, "intermediate_size", None) or config.d_ff)
         # At the widest point: the layer's input, its attention's output, and the inner states before and after GELU.
         batch = largest_batch * (3 * hidden + 2 * inner) * FLOAT_BYTES
+        if encoder.device.type == "cpu" and encoder.precision == "fp32":  # oneDNN lays the widest weight anew
+            batch += hidden * inner * FLOAT_BYTES
         if not encoder.packed or encoder.precision == "bf16":  # weights of attention are there as a whole
             batch += 2 * largest_batch * longest * int(config.num_attention_heads) * FLOAT_BYTES
         layers = 2 * encoder.layer_bytes + encoder.staging_bytes
