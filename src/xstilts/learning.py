@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 
 from xstilts import tasks
 from xstilts.data.text import read_translations
@@ -31,7 +30,7 @@ from xstilts.starting import start_folder, start_model
 from xstilts.task_types import Head, Tagging, TaskType, Tokenizer
 from xstilts.task_types.chunks import encode_in_chunks
 from xstilts.tasks.task import Task
-from xstilts.trained import Counts, checkpoints_in, learn, of_training, write_counts
+from xstilts.trained import Counts, checkpoints_in, every_core, learn, of_training, write_counts
 from xstilts.training import Course, MixtureCourse, TaskCourse
 from xstilts.training.masked_lm import MaskedLMCourse, Texts, masked_lm_course
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
@@ -39,26 +38,21 @@ from xstilts.training.pretrain import pretrain
 
 
 def pretrain_node(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
-    """Make a model from the study's text. All others wait for it, so it takes every core of the run."""
+    """Make a model from the study's text."""
     spec = node.spec
-    own = torch.get_num_threads()
-    torch.set_num_threads(resources.cores)
-    try:
-        with TemporaryDirectory(dir=out.parent) as start:
-            counts = pretrain(
-                read_texts(spec, resources),
-                Pretraining.model_validate(spec["settings"]),
-                start=Path(start),
-                out=out,
-                precision=spec["precision"],
-                device=resources.device,
-                micro_batch_tokens=resources.micro_batch_tokens,
-                progress=progress,
-                checkpoints=checkpoints_in(node, out, resources),
-                gradient_checkpointing=resources.gradient_checkpointing,
-            )
-    finally:
-        torch.set_num_threads(own)
+    with every_core(resources), TemporaryDirectory(dir=out.parent) as start:
+        counts = pretrain(
+            read_texts(spec, resources),
+            Pretraining.model_validate(spec["settings"]),
+            start=Path(start),
+            out=out,
+            precision=spec["precision"],
+            device=resources.device,
+            micro_batch_tokens=resources.micro_batch_tokens,
+            progress=progress,
+            checkpoints=checkpoints_in(node, out, resources),
+            gradient_checkpointing=resources.gradient_checkpointing,
+        )
     return {**write_counts(counts, out), "threads": resources.cores}
 
 

@@ -33,7 +33,7 @@ from xstilts.task_types.cast import Cast, Rendered
 from xstilts.task_types.casts import cast_of_json
 from xstilts.tasks.task import Task
 from xstilts.text_hyperparameters import TextEncoding, TextTraining
-from xstilts.trained import Counts, checkpoints_in, write_counts
+from xstilts.trained import Counts, checkpoints_in, every_core, write_counts
 from xstilts.training import Course, MixtureCourse, TrainingSummary
 from xstilts.training import train as run_training
 from xstilts.training.mixture import task_shares
@@ -47,7 +47,7 @@ EXECUTION = "padded: an encoder-decoder reads rows of near length together"
 def text_pretrain_node(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
     """Make a text-to-text model from the study's text by span corruption."""
     settings, texts = Pretraining.model_validate(node.spec["settings"]), read_texts(node.spec, resources)
-    with TemporaryDirectory(dir=out.parent) as start:
+    with every_core(resources), TemporaryDirectory(dir=out.parent) as start:
         lines = chain(*texts.text.values())
         vocabulary = make_text_model(Path(start), settings.model, lines, settings.seed, settings.words)
         model = TextModel.load(
@@ -70,7 +70,7 @@ def text_pretrain_node(node: Node, out: Path, resources: Resources, progress: Pr
         **texts.counts,
         "encoding": course.features.counts,
     }
-    return write_counts({**counts, **_of_training(summary)}, out)
+    return {**write_counts({**counts, **_of_training(summary)}, out), "threads": resources.cores}
 
 
 def text_train_node(

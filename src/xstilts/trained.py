@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
@@ -80,6 +81,17 @@ def learn(
     if learned is not None and has_adapters(learned.encoder.transformer):
         save_adapters(learned.encoder.transformer, out / "adapters")
     return summary, learned
+
+
+@contextmanager
+def every_core(resources: Resources) -> Iterator[None]:
+    """Within, this process computes on every core of the run: all other nodes wait for a model that is made from scratch."""
+    own = torch.get_num_threads()
+    torch.set_num_threads(resources.cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
 
 
 def of_training(model: Model, summary: TrainingSummary) -> Counts:
