@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos --seeds 0-49 --out STEM [--world toy]
 
-Each run is a study of the tiny world in a fresh store. Three faults, drawn with the run's seed, meet it one after the
+Each run is a study of a small world in a fresh store. Three faults, drawn with the run's seed, meet it one after the
 other, each in a run of the very same command: kill -9 of the driver or of a worker, SIGTERM, a disk that is full or
 reports an I/O error at some change, a file of the store that loses its end or has a bit flipped. Then the command is given
 once more. The run has survived if that ends with exit status 0 and the table, to the last digit, is that of a run that
@@ -185,7 +185,7 @@ def tiny(home: Path) -> World:
 
 
 def toy(home: Path) -> World:
-    """The graph of 21 small nodes that the tests kill, on two workers: no training, so many more moments a second."""
+    """The graph of 21 small nodes that the tests kill, on two workers: it trains nothing, so a run takes a second."""
     sys.path[:0] = [str(TESTS), str(TESTS / "graph")]
     from toy_driver import graph
 
@@ -220,7 +220,7 @@ def summary(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def markdown(found: dict[str, Any], runs: Sequence[Run]) -> str:
+def markdown(found: dict[str, Any], runs: Sequence[Run], world: str) -> str:
     """The record for people."""
     rows = [f"| {kind} | {of['injected']} | {of['survived']} |" for kind, of in found["faults"].items()]
     bad = [f"- seed {run.seed}: {problem}" for run in runs for problem in run.problems]
@@ -229,6 +229,8 @@ def markdown(found: dict[str, Any], runs: Sequence[Run]) -> str:
             f"# Disturbed studies ({time.strftime('%Y-%m-%d')})",
             "",
             *(__doc__ or "").splitlines()[2:],
+            "",
+            f"World: {world}. {(WORLDS[world].__doc__ or '').strip()}",
             "",
             f"{found['survived']} of {found['runs']} runs ended in the undisturbed table, in {found['seconds']:.0f} s.",
             "",
@@ -269,7 +271,7 @@ def main() -> None:
     if options.out:
         lines = [json.loads(line) for line in options.out.with_suffix(".jsonl").read_text().splitlines()]
         runs = [Run(of["seed"], Counter(of["injected"]), of["problems"], of["seconds"]) for of in lines]
-        options.out.with_suffix(".md").write_text(markdown(summary(runs), runs) + "\n", encoding="utf-8")
+        options.out.with_suffix(".md").write_text(markdown(summary(runs), runs, options.world) + "\n", encoding="utf-8")
     print(json.dumps(summary(runs), indent=1))
     sys.exit(summary(runs)["survived"] < len(runs))
 
