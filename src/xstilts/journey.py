@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from xstilts import tasks
 from xstilts.device import fingerprint, worker_threads
 from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
+from xstilts.graph.log import RunLog, Tracker
 from xstilts.graph.node import Graph, Node, Resources
 from xstilts.graph.overview import Overview
 from xstilts.graph.status import status
 from xstilts.graph.store import Level, Store
 from xstilts.hub import ledger
-from xstilts.model_choice import ModelChoice
 from xstilts.model_source import find_model
 from xstilts.models.precision import resolve_precision
 from xstilts.naming import check_names
@@ -33,7 +33,10 @@ from xstilts.report.retries import retry_notes
 from xstilts.report.retrieval_steps import study_grids, study_rows
 from xstilts.report.sources import translated_notes
 from xstilts.report.table import Table, zero_shot_table
-from xstilts.study import Study, load_study
+from xstilts.study import Study
+from xstilts.study_source import RECIPES as RECIPES
+from xstilts.study_source import chosen_study
+from xstilts.study_source import read_study as read_study
 from xstilts.tasks.folder import DataFolder
 
 if TYPE_CHECKING:
@@ -41,8 +44,6 @@ if TYPE_CHECKING:
     from xstilts.graph.events import Event
     from xstilts.graph.run import Summary
     from xstilts.hub.fetch import Fetched
-
-RECIPES = Path(__file__).parent / "recipes"
 
 
 @contextmanager
@@ -55,42 +56,32 @@ def open_store(root: Path, *, must_exist: bool = False, level: Level = "digests"
     store.digests.save()
 
 
-def read_study(file: Path) -> Study:
-    """A study file, or a recipe shipped with the package by its name."""
-    recipes = {path.stem: path for path in RECIPES.glob("*.yaml")}
-    if not file.is_file() and str(file) in recipes:  # a folder may have a recipe's name: the pocket world's data
-        return load_study(recipes[str(file)])
-    if not file.exists() and not file.suffix:
-        raise MissingNameError("recipe or study file", str(file), sorted(recipes))
-    return load_study(file)
-
-
 def plan_study(
-    file: Path,
+    source: Path | Study,
     data: Path,
     store: Store,
-    model_folders: Sequence[str] = (),
+    model_folders: Mapping[str, Path] | None = None,
     devices: Sequence[str] = ("cpu",),
     task_files: Sequence[Path] = (),
-    seeds: str | None = None,
+    seeds: Sequence[int] | None = None,
     threads: int | None = None,
 ) -> Plan:
     """Plan a study: names, files, models and precision are checked before anything is computed.
 
     Args:
-        file: the study file or a recipe's name.
+        source: the study, its file, or a recipe's name.
         data: the data folder.
         store: keeps the digests of large files.
-        model_folders: ``NAME=FOLDER`` for models that lie elsewhere than the study says.
+        model_folders: of models that lie elsewhere than the study says.
         devices: where it will run; ``auto`` precision is bf16 when all of them have it natively.
         task_files: tasks from outside the package.
-        seeds: other ones than the study's, ``1,2,3``.
+        seeds: other ones than the study's.
         threads: CPU threads of each worker (see ``resources``): a measurement is of a number of threads.
     """
     for path in task_files:
         tasks.load_file(path)
-    study = _seeded(_placed(read_study(file), model_folders, file), seeds)
-    check_names(study, file)
+    study = chosen_study(source, model_folders or {}, seeds)
+    check_names(study, source if isinstance(source, Path) else None)
     _make_pocket_world(data)
     if not data.is_dir():
         raise DataError("no such data folder", where=str(data), hint="name it with --data DIR")
@@ -169,59 +160,46 @@ def read_stand_ins(file: Path) -> dict[str, list[Path]]:
     return stand_ins(study)
 
 
-def _seeded(study: Study, seeds: str | None) -> Study:
-    if seeds is None:
-        return study
-    try:
-        chosen = tuple(int(seed) for seed in seeds.split(","))
-    except ValueError:
-        raise StudyError(f"{seeds!r} is not a list of whole numbers such as 1,2,3", where="--seeds") from None
-    if len(set(chosen)) < len(chosen):
-        raise StudyError(f"the same seed twice in {seeds!r}", where="--seeds")
-    return study.model_copy(update={"seeds": chosen})
-
-
-def _placed(study: Study, model_folders: Sequence[str], file: Path) -> Study:
-    """The study with its models where they are said to lie; relative folders start beside the study file."""
-    models = dict(study.models)
-    for text in model_folders:
-        name, given, folder = text.partition("=")
-        if not given:
-            raise StudyError(f"{text!r} is not NAME=FOLDER", where="--model")
-        if name not in models:
-            raise MissingNameError("model", name, models, where="--model")
-        chosen = models[name]
-        models[name] = ModelChoice(path=str(Path(folder).resolve()), note=chosen.note, keep_layers=chosen.keep_layers)
-    for name, choice in models.items():  # an absolute folder stays what it is
-        placed = {f: str(file.resolve().parent / of) for f in ("path", "tokenizer") if (of := getattr(choice, f))}
-        models[name] = choice.model_copy(update=placed)
-    return study.model_copy(update={"models": models})
-
-
 def resources(
     planned: Plan,
     devices: Sequence[str] = ("cpu",),
     threads: int | None = None,
     micro_batch_tokens: int = 4096,
     task_files: Sequence[Path] = (),
+    **how: Any,
 ) -> list[Resources]:
-    """One slot a device; the CPU's cores are shared evenly."""
+    """One slot a device; the CPU's cores are shared evenly. ``how`` are further fields of ``Resources``."""
     share, every = worker_threads(devices, threads)
     paths = tuple(str(p.resolve()) for p in task_files)
     return [
-        Resources(planned.files, planned.models, device, share, every, micro_batch_tokens, task_files=paths)
+        Resources(planned.files, planned.models, device, share, every, micro_batch_tokens, task_files=paths, **how)
         for device in devices
     ]
 
 
-def run_study(planned: Plan, store: Store, engine: Engine, listen: Callable[[Event], None]) -> tuple[Plan, Summary]:
-    """Record the study and compute what its table lacks; the plan with all that was begun anew, and how it ended."""
+def run_study(
+    planned: Plan,
+    store: Store,
+    engine: Engine,
+    listen: Callable[[Event], None],
+    trackers: Sequence[Tracker] = (),
+) -> tuple[Plan, Summary]:
+    """Record the study and compute what its table lacks; the plan with all that was begun anew, and how it ended.
+
+    ``trackers`` get what the logs of the store get (``xstilts.graph.log``).
+    """
     from xstilts.graph.run import run  # of all that is here, only this needs workers
 
-    def compute(graph: Graph, wanted: set[str]) -> Summary:
-        return run(graph, store, engine, listen=listen, wanted=wanted)
+    with RunLog(store, planned.study.name, trackers) as log:
 
-    return run_with_retries(planned, store, compute)
+        def tell(event: Event) -> None:
+            log(event)
+            listen(event)
+
+        def compute(graph: Graph, wanted: set[str]) -> Summary:
+            return run(graph, store, engine, listen=tell, wanted=wanted)
+
+        return run_with_retries(planned, store, compute)
 
 
 def run_summary(planned: Plan, summary: Summary) -> dict[str, Any]:

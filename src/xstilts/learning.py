@@ -13,19 +13,19 @@ import numpy as np
 
 from xstilts import tasks
 from xstilts.data.text import read_translations
+from xstilts.dev_scores import main_score, scorer
 from xstilts.errors import GoldError
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.worker import Progress
 from xstilts.hyperparameters import MASKED_LM, Encoding, MaskedLM, Mixture, Pretraining, Training
-from xstilts.inference.predict import predict
 from xstilts.inputs import input_file
 from xstilts.kept_features import kept_features
 from xstilts.models.export import export
 from xstilts.models.heads import HeadSet, MaskedLMHead
 from xstilts.models.masked_lm_head import masked_lm_shape, take_masked_lm_head
 from xstilts.models.model import Model
-from xstilts.rows import choose_rows, drop_overlap, open_rows, open_text, without_gold
+from xstilts.rows import choose_rows, drop_overlap, open_rows, open_text
 from xstilts.starting import start_folder, start_model
 from xstilts.task_types import Head, Tagging, TaskType, Tokenizer
 from xstilts.task_types.chunks import encode_in_chunks
@@ -144,7 +144,7 @@ class _Part:
         """The rows that ``spec`` names, without those of a test set."""
         task = tasks.load(spec["task"])
         examples, counts = rows_to_learn(task, spec, source, resources)
-        task_type = _with_tags_of(task.type, examples)
+        task_type = with_tags_of(task.type, examples)
         assert task_type.head is not None
         settings, encoding = Training.model_validate(spec["training"]), Encoding.model_validate(spec["encoding"])
         return cls(task, task_type, task_type.head, settings, encoding, examples, counts, spec, source)
@@ -168,21 +168,8 @@ class _Part:
         dev = self.spec["dev"]
         task, rows = tasks.load(dev["task"]), self.settings.selection_rows
         examples = choose_rows(open_rows(task, dev, self.source, resources), rows)
-        golds, examples = [task.type.gold(e) for e in examples], without_gold(examples)
-
-        def score() -> float:
-            outputs, _ = predict(
-                model,
-                self.task_type,
-                examples,
-                self.encoding,
-                micro_batch_tokens=resources.micro_batch_tokens,
-                progress=None,
-            )
-            scores = task.metric(golds, [self.task_type.answer(o) for o in outputs], self.source)
-            return sum(scores[name] for name in task.main_score) / len(task.main_score)
-
-        return score
+        scores = scorer(model, task, self.task_type, examples, self.encoding, self.source, resources.micro_batch_tokens)
+        return lambda: main_score(task, scores())
 
 
 @dataclass(frozen=True)
@@ -269,7 +256,7 @@ def refuse_missing_gold(task: Task, examples: Sequence[Any]) -> None:
         )
 
 
-def _with_tags_of(task_type: TaskType, examples: Sequence[Any]) -> TaskType:
+def with_tags_of(task_type: TaskType, examples: Sequence[Any]) -> TaskType:
     """The shape with its labels; a tagging task that declares none takes those of its training rows (CCG)."""
     if isinstance(task_type, Tagging) and not task_type.labels:
         return Tagging(tuple(sorted({tag for e in examples for tag in e.tags or ()})))

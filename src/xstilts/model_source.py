@@ -83,8 +83,12 @@ class ModelSource:
 
 def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) -> ModelSource:
     """Find a study's model, downloading it from the hub if it is named by id (``HF_HUB_OFFLINE`` and ``HF_HOME`` hold)."""
-    folder = Path(choice.path) if choice.path is not None else _from_hub(name, choice)
     where = f"models.{name}"
+    if choice.path is not None:
+        folder = Path(choice.path)
+    else:
+        hint = f"check the id and the network, or use a folder: --model {name}=FOLDER"
+        folder = hub_folder(str(choice.id), choice.revision, where=where, hint=hint)
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"no config.json in {str(folder)!r}: not a Hugging Face model folder",
@@ -191,16 +195,21 @@ def identity_of(folder: Path, digest: Callable[[Path], str]) -> str:
     return sha256_text(canonical({p.name: digest(p) for p in files}))
 
 
-def _from_hub(name: str, choice: ModelChoice) -> Path:
+def hub_folder(id: str, revision: str | None = None, *, where: str = "", hint: str) -> Path:
+    """The folder of a model of the hub, downloaded where it is not in the cache (``HF_HUB_OFFLINE`` and ``HF_HOME`` hold).
+
+    Raises:
+        ModelError: the hub does not give it, or cannot be reached.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(choice.id), revision=choice.revision, allow_patterns=list(IDENTITY_FILES)))
+        return Path(snapshot_download(id, revision=revision, allow_patterns=list(IDENTITY_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"cannot get {choice.id!r}{f' at {choice.revision}' if choice.revision else ''} from the hub: "
+            f"cannot get {id!r}{f' at {revision}' if revision else ''} from the hub: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            where=f"models.{name}",
-            hint=f"check the id and the network, or use a folder: --model {name}=FOLDER",
+            where=where,
+            hint=hint,
         ) from None

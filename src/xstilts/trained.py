@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from xstilts.graph.claim import Claim
@@ -19,7 +18,7 @@ from xstilts.graph.worker import Progress
 from xstilts.models.adapters import has_adapters, save_adapters
 from xstilts.models.model import Model
 from xstilts.models.sharding import gather, shard
-from xstilts.models.trained_rows import trained_rows
+from xstilts.models.trained_rows import rows_met
 from xstilts.task_types import Features
 from xstilts.training import Checkpoints, Course, TrainingSummary
 from xstilts.training import train as run_training
@@ -55,13 +54,10 @@ def learn(
         gather(parted, found)
         return found
 
-    only: AbstractContextManager[None] = nullcontext()
-    if features is not None and model.encoder.transformer.get_input_embeddings().weight.requires_grad:
-        only = trained_rows(model.encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
     checkpoints, kept = checkpoints_in(node, out, resources), Kept.of(node, course.total, out, whole)
     if kept is not None:
         kept.make_ready(checkpoints)
-    with only:
+    with nullcontext() if features is None else rows_met(model.encoder, features):
         if ranks.count > 1:
             shard(model, ranks.count)
         summary = run_training(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from measured_study import sessions_here
 
+import xstilts
 from tiny_world import CLI, command, environment, tiny_data, tiny_model
 from xstilts import tasks
 from xstilts.bench.one_model import measure_model
@@ -59,6 +60,19 @@ def test_an_encoder_is_measured_at_a_layer(tmp_path: Path, monkeypatch: pytest.M
     grid = model_grid(read_folder(out, node))
     assert [row[0] for row in grid.rows] == ["de", "all"]
     assert len(as_recorded(out)["runs"]) == 1
+
+
+def test_a_model_measures_itself_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xstilts.bench.measure.Session", sessions_here([]))
+    monkeypatch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1e9)
+    trained, labels = tmp_path / "model", ("0", "1")
+    export(Model.start(tiny_model(), Head("pooled", 2, labels)), trained, "pawsx", "classification", labels)
+    model = xstilts.load(trained, precision="fp32")
+    found = model.bench("pawsx", data=tiny_data(), languages=["de"], rows=3, runs=1, seconds=0.001, threads=1)
+    rows = {row["language"]: row for row in found.rows}
+    assert rows.keys() == {"de", "all"}
+    assert rows["de"]["sequences_per_second"] > 0 and rows["de"]["p50_seconds"] > 0
+    assert [row[0] for row in found.tables[0].rows] == ["de", "all"]
 
 
 @pytest.mark.parametrize(

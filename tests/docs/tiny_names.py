@@ -76,6 +76,7 @@ NOT_RUN = {
 OTHERS = {
     "ray start --head --port=6379 --include-dashboard=false": "starts a server that stays",
     "ray start --address=HEAD:6379": "joins one on another machine",
+    "tail -f store/logs/runs/*.jsonl": "goes on for ever",
     "make install": "installs from a registry",
     "make run": "takes minutes; what it runs is run here",
     "make test": "is what runs this",
@@ -93,7 +94,7 @@ def make(home: Path, call: Call, patch: Any) -> None:
 
     All nodes of the study are there, made up: a run finds them done. What runs compute is tested elsewhere.
     """
-    from xstilts import journey, pocket
+    from xstilts import journey, pocket, study_source
 
     (home / "model").symlink_to(tiny_model())
     for name in ("DATA", "data"):
@@ -116,7 +117,8 @@ def make(home: Path, call: Call, patch: Any) -> None:
     for name in ("STUDY", "pocket"):
         write_study(shipped, study | {"name": name})
     write_study(home / "examples", study | {"name": "real-small", "models": {"xlmr": {"path": "../model"}}})
-    patch.setattr(journey, "RECIPES", shipped)
+    for of in (journey, study_source):
+        patch.setattr(of, "RECIPES", shipped)
     rows = [{"first": "a bcd", "second": "efg h", "text": "a bcd"}, {"first": "i k", "second": "lm", "text": "i k lm"}]
     (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (home / "lines.txt").write_text("a bcd\nefg h\n")

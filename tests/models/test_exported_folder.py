@@ -167,7 +167,7 @@ def test_the_study_beside_the_card_plans_the_same_node(store: Store, tmp_path: P
     text, _ = written(store, key, tmp_path / "qa")
     assert f"--model tiny=FOLDER\n$ xstilts why {key[:12]}" in text
     again = plan_study(
-        tmp_path / "qa/study.yaml", tiny_data(), Store(tmp_path / "other"), model_folders=[f"tiny={tiny_model()}"]
+        tmp_path / "qa/study.yaml", tiny_data(), Store(tmp_path / "other"), model_folders={"tiny": tiny_model()}
     )
     assert key in again.graph.by_key
     assert str(tiny_model().parent) not in text + (tmp_path / "qa/study.yaml").read_text()

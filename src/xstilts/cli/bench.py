@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,7 +17,6 @@ from xstilts.cli.own_text import ModelName, Precision
 from xstilts.errors import StudyError
 
 if TYPE_CHECKING:
-    from xstilts.measurements import Measurement
     from xstilts.tasks.task import Task
 
 LINE_SECONDS = 60.0
@@ -66,40 +64,32 @@ def bench(
     MODEL answers from text, in processes of its own: offline (all rows at once) and single-stream (one row a query).
     """
     from xstilts import tasks
-    from xstilts.bench.one_model import measure_model
-    from xstilts.device import cores
-    from xstilts.models.precision import resolve_precision
+    from xstilts.benching import bench_folder
     from xstilts.own_text.models import find_folder
     from xstilts.report.grid import print_grid
-    from xstilts.report.impact.measured import as_recorded, read_folder
     from xstilts.report.impact.one_model import model_grid
 
-    for path in task_file or ():
-        tasks.load_file(path)
-    at = resolve_precision(precision, device)
-    on: dict[str, Any] = {"precision": at, "device": device, "threads": threads or cores()}
+    on: dict[str, Any] = {"precision": precision, "device": device, "threads": threads}
+    load: dict[str, Any] = {"split": split, "rows": rows, "runs": runs, "seconds": seconds}
+    found = find_folder(model, store)
     if written is not None:
-        asked = {"split": split, "rows": rows, "runs": runs, "seconds": seconds, **on}
-        return _writing(find_folder(model, store), tasks.load(target), data, written, languages, asked, json_to)
-    settings = _settings(target, split, rows, runs, seconds, p99_ms)
-    with TemporaryDirectory(prefix="xstilts-bench-") as scratch, _progress() as progress:
-        folder = Path(scratch) / "bench" / "out"  # beside it the measurement keeps what outlives an attempt
-        folder.mkdir(parents=True)
-        found = find_folder(model, store)
-        tell_random(found)
-        node = measure_model(
+        for path in task_file or ():
+            tasks.load_file(path)
+        return _writing(found, tasks.load(target), data, written, languages, load | on, json_to)
+    tell_random(found)
+    with _progress() as progress:
+        measured, record = bench_folder(
             found,
-            tasks.load(target),
+            target,
             data,
-            settings,
-            folder,
             languages=_codes(languages),
             layer=layer,
-            **on,
-            progress=progress,
+            p99_ms=p99_ms,
             task_files=task_file or (),
+            progress=progress,
+            **on,
+            **load,
         )
-        measured, record = read_folder(folder, node), as_recorded(folder)
     return emit(json_to, record, lambda: print_grid(model_grid(measured), out))
 
 
@@ -118,6 +108,8 @@ def _writing(
 ) -> None:
     """A text-to-text model: what answers of given lengths cost, in one language."""
     from xstilts.bench.writing import Writing, measure_writing
+    from xstilts.device import cores
+    from xstilts.models.precision import resolve_precision
     from xstilts.report.grid import print_grid
     from xstilts.report.impact.writing import writing_grid
 
@@ -125,20 +117,11 @@ def _writing(
     if len(codes) != 1 or not all(length.isdigit() and int(length) for length in lengths):
         raise StudyError(f"--written {written} --languages {','.join(codes)}", hint="--written 1,8,32 --languages en")
     tell_random(found)
-    wanted = Writing(written=tuple(sorted({*map(int, lengths)})), language=codes[0], **asked)
+    at = {"precision": resolve_precision(asked["precision"], asked["device"]), "threads": asked["threads"] or cores()}
+    wanted = Writing(written=tuple(sorted({*map(int, lengths)})), language=codes[0], **asked | at)
     with _progress() as progress:
         record = measure_writing(found, target, data, wanted, progress)
     emit(json_to, record, lambda: print_grid(writing_grid(record), out))
-
-
-def _settings(target: str, split: str, rows: int, runs: int, seconds: float, p99_ms: float | None) -> Measurement:
-    from xstilts.measurements import Measurement
-
-    scenarios: dict[str, Any] = {"offline": {"min_seconds": seconds}, "single_stream": {"min_seconds": seconds}}
-    if p99_ms is not None:
-        scenarios["server"] = {"p99_ms": p99_ms, "min_seconds": seconds}
-    fields = {"targets": [target], "split": split, "rows": rows, "blocks": runs, "scenarios": scenarios}
-    return Measurement.model_validate(fields)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from xstilts.cli import completion
-from xstilts.errors import XstiltsError
+from xstilts.errors import StudyError, XstiltsError
 
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -52,11 +52,46 @@ Device = Annotated[
     list[str] | None,
     typer.Option("--device", help="cpu or cuda:N; repeat for several workers. cuda:0+1: one model on both."),
 ]
+
+
+def whole_numbers(seeds: str | None) -> list[int] | None:
+    """``1,2,3`` of ``--seeds``."""
+    try:
+        return None if seeds is None else [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise StudyError(f"{seeds!r} is not a list of whole numbers such as 1,2,3", where="--seeds") from None
+
+
+def folders_by_name(given: list[str] | None) -> dict[str, Path]:
+    """``NAME=FOLDER`` of every ``--model``.
+
+    Raises:
+        StudyError: one is not that.
+    """
+    found = {}
+    for text in given or ():
+        name, equals, folder = text.partition("=")
+        if not equals:
+            raise StudyError(f"{text!r} is not NAME=FOLDER", where="--model")
+        found[name] = Path(folder)
+    return found
+
+
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="Other seeds than the study's: 1,2,3. What is done is not done again.")
 ]
 TaskFile = Annotated[
     list[Path] | None, typer.Option("--task-file", help="A task of your own: a Python file, run as code.")
+]
+
+MemoryCheck = Annotated[
+    bool,
+    typer.Option(
+        "--memory-check/--no-memory-check", help="Refuse a node that would not fit before it runs; changes no result."
+    ),
+]
+Track = Annotated[
+    str | None, typer.Option(help="Also send losses to a tracker: trackio. The store's logs/ has them anyway.")
 ]
 
 Stream = Annotated[

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 err = Console(stderr=True, highlight=False)
 
 ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model folder, or the key of a training or of a number in the results.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model folder, the key of a training or of a number in the results, or OWNER/NAME of the hub.",
+    ),
 ]
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="A .txt, .tsv, .jsonl or .conll, or with .gz; '-' is standard input.")

@@ -73,7 +73,7 @@ def _run_probe(
     write_text(file, text)
     err.print(f"{file}: {len(study.arms)} arms of {steps} steps", markup=False, soft_wrap=True)
     with journey.open_store(store) as opened:
-        planned = journey.plan_study(file, data, opened, (), devices)
+        planned = journey.plan_study(file, data, opened, devices=devices)
         slots = journey.resources(planned, devices)
         with Display(err, len(planned.graph.nodes)) as display:
             _, ended = journey.run_study(planned, opened, local_engine(slots), display)

@@ -18,12 +18,7 @@ def report(
     data: DataIfAny = None,
 ) -> None:
     """One self-contained HTML page: scores, languages, layers, speed, claims, and where every number comes from."""
-    from xstilts import journey
-    from xstilts.report.pages import check_page
-    from xstilts.webpage.build import page_of
-    from xstilts.webpage.render import write_page
+    from xstilts.webpage.build import write_report
 
-    check_page(page, ".html")  # before the work, which takes a while on a large store
-    with journey.open_store(store, must_exist=True) as opened:
-        write_page(page_of(opened, str(store), study, data), page)
+    write_report(store, page, study, data)
     err.print(f"{page}: {page.stat().st_size / 1e6:.1f} MB", markup=False, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from xstilts.cli.options import (
     Device,
     Jobs,
     JsonTo,
+    MemoryCheck,
     ModelAt,
     On,
     Seeds,
@@ -25,10 +25,13 @@ from xstilts.cli.options import (
     Stream,
     StudyFile,
     TaskFile,
+    Track,
     Verify,
     emit,
     err,
+    folders_by_name,
     out,
+    whole_numbers,
 )
 
 
@@ -60,7 +63,8 @@ def plan(
     from xstilts.report.memory import memory_grids
 
     with journey.open_store(store) as opened:
-        planned = journey.plan_study(study, data, opened, model or (), device or ("cpu",), task_file or (), seeds)
+        folders, others = folders_by_name(model), whole_numbers(seeds)
+        planned = journey.plan_study(study, data, opened, folders, device or ("cpu",), task_file or (), others)
         summary = journey.plan_summary(planned, opened)
         if memory:
             summary["memory"] = memory_plan(planned, device or ("cpu",), micro_batch_tokens, room)
@@ -87,19 +91,14 @@ def run(
         bool, typer.Option("--gradient-checkpointing", help="Train in less memory and more time, with equal results.")
     ] = False,
     task_file: TaskFile = None,
-    memory_check: Annotated[
-        bool,
-        typer.Option(
-            "--memory-check/--no-memory-check",
-            help="Refuse a node that would not fit before it runs; changes no result.",
-        ),
-    ] = True,
+    memory_check: MemoryCheck = True,
     stream: Stream = "auto",
     on: On = "here",
     address: Address = None,
     jobs: Jobs = 1,
     slurm: SlurmOptions = None,
     verify: Verify = "digests",
+    track: Track = None,
     json_to: JsonTo = None,
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
@@ -108,15 +107,15 @@ def run(
     from xstilts.graph.progress import Display
     from xstilts.report import show
     from xstilts.slurm import run_jobs, sbatch_options
+    from xstilts.tracking import tracker
 
     devices, task_files = device or ["cpu"], task_file or []
+    how = {"gradient_checkpointing": gradient_checkpointing, "memory_check": memory_check, "stream": stream}
     with journey.open_store(store, level=verify) as opened:
-        planned = journey.plan_study(study, data, opened, model or (), devices, task_files, seeds, threads)
-        slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files)
-        slots = [
-            replace(slot, gradient_checkpointing=gradient_checkpointing, memory_check=memory_check, stream=stream)
-            for slot in slots
-        ]
+        folders, others = folders_by_name(model), whole_numbers(seeds)
+        planned = journey.plan_study(study, data, opened, folders, devices, task_files, others, threads)
+        slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files, **how)
+        trackers = [tracker(track, planned.study.name)] if track else []
         with ExitStack() as stack:
             display = stack.enter_context(Display(err, len(planned.graph.nodes)))
             if on == "slurm":
@@ -124,9 +123,9 @@ def run(
                 planned, ended = run_jobs(planned, opened, sys.argv[1:], jobs, sbatch_options(slurm or ()), display)
             elif on == "ray":
                 engine = stack.enter_context(ray_engine(planned, opened, slots[0], devices, threads, address))
-                planned, ended = journey.run_study(planned, opened, engine, display)
+                planned, ended = journey.run_study(planned, opened, engine, display, trackers)
             else:
-                planned, ended = journey.run_study(planned, opened, local_engine(slots), display)
+                planned, ended = journey.run_study(planned, opened, local_engine(slots), display, trackers)
         tables = journey.tables(opened, planned.study.name)
     if json_to is None:
         show.show_tables(tables, out)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from xstilts.study import Study
+from xstilts.errors import StudyError
+from xstilts.study_source import recorded_study
 
 NAME = "study.yaml"
 
@@ -26,19 +26,10 @@ def study_text(study: Mapping[str, Any]) -> str | None:
         ``None`` where another version of this package recorded what this one does not know.
     """
     try:
-        raw = Study.model_validate(_sayable(study)).model_dump(mode="json", exclude_defaults=True)
-    except ValidationError:
+        raw = recorded_study(study).model_dump(mode="json", exclude_defaults=True)
+    except StudyError:
         return None
     for choice in raw["models"].values():
         if choice.get("path"):
             choice["path"] = Path(choice["path"]).name
     return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _sayable(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The record without the one field that a study file may not say where it has no meaning: an idle mixture."""
-    arms = {
-        name: {k: v for k, v in arm.items() if k != "mixture" or isinstance(arm["intermediate"], list | tuple)}
-        for name, arm in study["arms"].items()
-    }
-    return {**study, "arms": arms}

@@ -7,6 +7,7 @@
     damaged/KEY.N/       a node whose files changed after it was finished; it is made again
     studies/NAME.json    what was planned: the nodes of the graph and the caller's own ``cells``
     studies/replaced/    NAME.DIGEST.json: what another study of that name planned before
+    logs/                what runs told while they ran (``xstilts.graph.log``); no result depends on it
     cache/digests.json   digests of input files; beside it what trainings share (``xstilts.kept_features``)
 
 Several drivers, on several machines, may use one store at once: whatever changes hands does so by one rename.

@@ -16,7 +16,7 @@ from xstilts.memory.nodes import HOLDING, TRAININGS, Model, adapts, how_of, in_g
 from xstilts.memory.room import free_memory, free_on_card, own_memory
 from xstilts.model_source import STREAMED_FAMILIES, config_of
 
-GO_ON = "xstilts run --no-memory-check runs it all the same"
+GO_ON = "--no-memory-check runs it all the same"
 
 
 def model_in(folder: Path) -> Model:

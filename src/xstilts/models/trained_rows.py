@@ -10,8 +10,8 @@ Shape legend: V rows of the vocabulary; K rows that are trained; H hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from xstilts.models.encoder import Encoder
 from xstilts.models.sharding import whole
+from xstilts.task_types import Features
 
 
 class TrainedRows(nn.Module):
@@ -79,6 +80,13 @@ class TrainedRows(nn.Module):
         if rows[-1, 0] != 1:
             weight *= rows[-1, 0]
         weight[self._ids.to(weight.device)] = rows[:-1]
+
+
+def rows_met(encoder: Encoder, features: Sequence[Features]) -> AbstractContextManager[None]:
+    """Within, only the embedding rows that ``features`` hold are trained, where any are: all that is learned from."""
+    if not encoder.transformer.get_input_embeddings().weight.requires_grad:
+        return nullcontext()
+    return trained_rows(encoder, np.concatenate([np.unique(of.input_ids) for of in features]))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from xstilts.errors import MissingNameError, ModelError
 from xstilts.graph.status import resolve
 from xstilts.graph.store import Store
 from xstilts.hyperparameters import Encoding
+from xstilts.model_source import hub_folder
 from xstilts.outside import read_json
 from xstilts.task_types import Classification, Head, Tagging, TaskType
 from xstilts.tasks.task import Task
@@ -48,19 +49,23 @@ class Predictor:
 
 
 def find_folder(name: str, store: Path) -> Path:
-    """The model folder called ``name``: a folder, a node's folder with ``model/`` in it, or a key (prefix) of ``store``.
+    """The model folder called ``name``: a folder, a node's folder with ``model/`` in it, a key (prefix) of ``store``, or a
+    model of the hub (``OWNER/NAME``, and ``@REVISION`` where it is not the newest).
 
     The key may be that of a number in the results: the model behind it is meant.
 
     Raises:
-        ModelError: there is no such folder, or the node has no model.
+        ModelError: there is no such folder, the node has no model, or the hub does not give it.
         MissingNameError, StoreError: no node or several nodes of the store begin so.
     """
     folder = Path(name)
-    if not folder.is_dir():
+    if not folder.is_dir() and (named := re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name)):
+        return hub_folder(named[1], named[2], hint="it is no folder here; check the id, the network, or name a folder")
+    if not folder.is_dir() or not name:
         if not store.is_dir() or not re.fullmatch("[0-9a-f]+", name):
             raise ModelError(
-                f"no such model folder: {name!r}", hint="a finished node's model is named by its key and --store DIR"
+                f"no such model folder: {name!r}",
+                hint="name a folder, a model of the hub (OWNER/NAME), or a node by its key and --store DIR",
             )
         found = Store(store)
         folder = _with_model(found, resolve(name, set(found.keys())))
@@ -173,7 +178,7 @@ def _loaded(
     from xstilts.models.precision import resolve_precision
     from xstilts.models.streamed_model import load_model
 
-    with _placed(device):
+    with placed(device):
         return load_model(folder, stream, resolve_precision(precision, device), device, head=head)
 
 
@@ -213,7 +218,7 @@ def fitted(encoding: Encoding, limit: int | None, wanted: int | None) -> Encodin
 
 
 @contextmanager
-def _placed(device: str) -> Iterator[None]:
+def placed(device: str) -> Iterator[None]:
     """Torch's errors about a device it does not have, or that has no room, as ours."""
     try:
         yield
@@ -237,10 +242,11 @@ def _described(head: Head | None) -> str:
 
 
 def _trained_encoding(folder: Path) -> Encoding | None:
-    """How texts were encoded in the training that ``folder`` is the model of; ``None`` outside a store."""
+    """How texts were encoded in the training that ``folder`` is the model of; ``None`` where nothing says so."""
     record = _trained_as(folder)
     if not record:
-        return None
+        said = read_json(folder / DESCRIPTION).get("encoding")
+        return None if said is None else _valid_encoding(said, str(folder / DESCRIPTION))
     path = str(folder.parent / NODE)
     spec = record.get("spec")
     if not isinstance(spec, dict) or "encoding" not in spec:

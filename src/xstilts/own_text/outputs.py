@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts.errors import DataError, ModelError
 from xstilts.own_text.models import Predictor
-from xstilts.own_text.reading import CHUNK_ROWS, Row, chunks
+from xstilts.own_text.reading import CHUNK_ROWS, Row, chunks, place
 from xstilts.task_types import Classification, MultipleChoice, Retrieval, Tagging, TaskType, Tokenizer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _checked(rows: Iterable[Row], name: str, skip_bad: bool) -> Iterator[Row]:
     for row in rows:
         if row.problem and not skip_bad:
             raise DataError(
-                row.problem, where=f"{name}:{row.line}", hint="--skip-bad writes an error for such a row and goes on"
+                row.problem, where=place(name, row.line), hint="--skip-bad writes an error for such a row and goes on"
             )
         yield row
 

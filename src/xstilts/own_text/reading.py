@@ -11,19 +11,23 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from xstilts.data.files import suffix
 from xstilts.errors import DataError
 from xstilts.outside import open_bytes
-from xstilts.own_text.rows import FORMATS, Form
+from xstilts.own_text.rows import FORMATS, Form, form_for
+from xstilts.task_types import TaskType
 
 MAX_BYTES = 2**22
 """The longest row that is read. It bounds memory; a longer one is a bad row."""
 CHUNK_ROWS = 1024
 """Rows that go through the model together, sorted by length among themselves."""
+
+GIVEN = "rows"
+"""What rows given in Python are called in errors."""
 
 Line = tuple[int, str, str]
 """``(number from 1, text, problem)``; the problem is empty for a good line."""
@@ -153,6 +157,54 @@ def read_rows(found: Iterable[Line], form: Form, name: str) -> Iterator[Row]:
         yield Row(line, example, problem, size)
     if not count:
         raise _empty(name)
+
+
+def own_rows(
+    source: str | Path | Iterable[Any],
+    task_type: TaskType | None,
+    *,
+    format: str | None = None,
+    pairs: bool = False,
+    gold: bool = False,
+) -> Iterator[Row]:
+    """The rows of a file, numbered by line, or rows given in Python, numbered from 0: see ``form_for``.
+
+    Raises:
+        DataError: there is no such file, it is of another format, or there is no row at all.
+    """
+    if isinstance(source, str | Path):
+        with opened(str(source)) as (name, stream):
+            found, stream = format_of(str(source), format, stream, name)
+            form = form_for(task_type, found, where=name, pairs=pairs, gold=gold)
+            yield from read_rows(lines(stream), form, name)
+        return
+    form, count = form_for(task_type, "", where=GIVEN, pairs=pairs, gold=gold), 0
+    for count, row in enumerate(source, 1):
+        try:
+            yield Row(count - 1, form.example(row), size=len(str(row)))
+        except ValueError as error:
+            yield Row(count - 1, None, str(error))
+    if not count:
+        raise DataError("there is no row", where=GIVEN)
+
+
+def own_examples(source: str | Path | Iterable[Any], task_type: TaskType, *, pairs: bool) -> list[Any]:
+    """All rows of a file or given in Python with their gold; an example's id is its number.
+
+    Raises:
+        DataError: as ``own_rows``; the first bad row.
+    """
+    found = []
+    for row in own_rows(source, task_type, pairs=pairs, gold=True):
+        if row.problem:
+            raise DataError(row.problem, where=place(source, row.line))
+        found.append(replace(row.example, id=str(row.line)))
+    return found
+
+
+def place(source: object, line: int) -> str:
+    """Where a row is: ``file:line``, or ``rows[number]`` of those given in Python."""
+    return f"{source}:{line}" if isinstance(source, str | Path) and source != GIVEN else f"{GIVEN}[{line}]"
 
 
 def _empty(where: str) -> DataError:

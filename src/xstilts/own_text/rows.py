@@ -9,6 +9,7 @@ from typing import Any
 
 from xstilts.errors import DataError
 from xstilts.outside import parse_json
+from xstilts.own_text.gold import GOLD, with_gold
 from xstilts.task_types import (
     ChoiceExample,
     Classification,
@@ -24,18 +25,32 @@ FORMATS = ("txt", "tsv", "jsonl", "conll")
 Fields = Mapping[str, Any]
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "single": {"txt": "one text a line", "jsonl": '{"first": TEXT}'},
-    "pair": {"tsv": "two columns: two texts", "jsonl": '{"first": TEXT, "second": TEXT}'},
+    "single": {"": "a text, or {'first': TEXT}", "txt": "one text a line", "jsonl": '{"first": TEXT}'},
+    "pair": {
+        "": "a pair of texts, or {'first': TEXT, 'second': TEXT}",
+        "tsv": "two columns: two texts",
+        "jsonl": '{"first": TEXT, "second": TEXT}',
+    },
     "tagging": {
+        "": "a list of words, a text of words and spaces, or {'words': [WORD, ...]}",
         "txt": "words separated by spaces, one sentence a line",
         "jsonl": '{"words": [WORD, ...]} or {"text": "words separated by spaces"}',
         "conll": "one word a line (what follows a tab is not read), a blank line after each sentence",
     },
-    "span": {"tsv": "two columns: question and context", "jsonl": '{"question": TEXT, "context": TEXT}'},
-    "multiple_choice": {"jsonl": '{"context": TEXT, "question": TEXT, "choices": [TEXT, ...]}, one of the first two'},
-    "embedding": {"txt": "one text a line", "jsonl": '{"text": TEXT}'},
+    "span": {
+        "": "a pair (question, context), or {'question': TEXT, 'context': TEXT}",
+        "tsv": "two columns: question and context",
+        "jsonl": '{"question": TEXT, "context": TEXT}',
+    },
+    "multiple_choice": {
+        "": "{'context': TEXT, 'question': TEXT, 'choices': [TEXT, ...]}, one of the first two",
+        "jsonl": '{"context": TEXT, "question": TEXT, "choices": [TEXT, ...]}, one of the first two',
+    },
+    "embedding": {"": "a text, or {'text': TEXT}", "txt": "one text a line", "jsonl": '{"text": TEXT}'},
 }
-"""What is read -> format -> what a row holds there."""
+"""What is read -> format -> what a row holds there; the format of rows given in Python is empty."""
+PAIRS = {"span": ("question", "context"), "pair": ("first", "second"), "single": ("first", "second")}
+"""What is read -> the names of two columns."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +66,36 @@ class Form:
     reads: str
     format: str
     make: Callable[[Fields], Any]
+    gold: str = ""  # the field that holds it, where it is needed
 
     @property
     def rule(self) -> str:
         """What a row must hold."""
-        return COLUMNS[self.reads][self.format]
+        return COLUMNS[self.reads][self.format] + (f" with {self.gold}" if self.gold else "")
 
-    def example(self, text: str) -> Any:
-        """The example in one row.
+    def example(self, row: Any) -> Any:
+        """The example in one row: the text of a file's, or a mapping, a text or a sequence of texts given in Python.
 
         Raises:
             ValueError: the row is not what ``rule`` says.
         """
         try:
-            return self.make(self._fields(text))
+            return self.make(self._fields(row) if self.format else self._given(row))
         except ValueError as error:
             raise ValueError(f"{error}; needed: {self.rule}") from None
+
+    def _given(self, row: Any) -> Fields:
+        """The fields of a row given in Python: a text for one, a pair for two, words for a sentence."""
+        match row:
+            case Mapping():
+                return row
+            case str():
+                return {"first": row} if self.reads == "single" else {"text": row}
+            case list() | tuple() if self.reads == "tagging":
+                return {"words": row}
+            case [_, _] if self.reads in PAIRS:
+                return dict(zip(PAIRS[self.reads], row, strict=True))
+        raise ValueError(f"a row of type {type(row).__name__}: {row!r:.80}")
 
     def _fields(self, text: str) -> Fields:
         match self.format:
@@ -76,35 +105,38 @@ class Form:
                 columns = text.split("\t")
                 if len(columns) != 2:
                     raise ValueError(f"{len(columns)} column{'s' * (len(columns) > 1)}")
-                names = ("question", "context") if self.reads == "span" else ("first", "second")
-                return dict(zip(names, columns, strict=True))
+                return dict(zip(PAIRS[self.reads], columns, strict=True))
             case "conll":
                 return {"words": [line.partition("\t")[0] for line in text.split("\n")]}
         return {"first": text} if self.reads == "single" else {"text": text}
 
 
-def form_for(task_type: TaskType | None, format: str, *, where: str, pairs: bool = False) -> Form:
+def form_for(task_type: TaskType | None, format: str, *, where: str, pairs: bool = False, gold: bool = False) -> Form:
     """How to read rows of ``format`` for a head, or for an encoder that only embeds (``None``).
 
     Args:
         task_type: the shape of the head.
-        format: one of ``FORMATS``.
+        format: one of ``FORMATS``; empty for rows given in Python.
         where: the file, named in the error.
         pairs: a classification that was trained on pairs: a single text is no row of it.
+        gold: every row needs its gold, which only ``jsonl`` and Python have room for.
 
     Raises:
         DataError: such a head cannot read such a file; the message says what it needs.
     """
     reads, make = _reading(task_type, format, pairs)
-    if format not in COLUMNS[reads]:
-        needed = "\n  ".join(f"{name}: {rule}" for name, rule in COLUMNS[reads].items())
+    allowed = {name: rule for name, rule in COLUMNS[reads].items() if name in ("", "jsonl") or not gold}
+    if format not in allowed:
+        needed = "\n  ".join(f"{name}: {rule}" for name, rule in allowed.items() if name)
         title = "an encoder" if task_type is None else f"a {task_type.name.replace('_', ' ')} model"
         raise DataError(
             f"{title} cannot read {format}: rows lack the columns it needs",
             where=where,
             hint=f"it reads (choose with the suffix or --format)\n  {needed}",
         )
-    return Form(reads, format, make)
+    if not gold or task_type is None:
+        return Form(reads, format, make)
+    return Form(reads, format, lambda fields: with_gold(task_type, make(fields), fields), GOLD[task_type.name])
 
 
 def _reading(task_type: TaskType | None, format: str, pairs: bool) -> tuple[str, Callable[[Fields], Any]]:

@@ -17,14 +17,28 @@ from xstilts.published import page as published_pages
 from xstilts.published.compare import Compared, compare
 from xstilts.published.numbers import Published, load_published
 from xstilts.published.own import from_store
+from xstilts.report.pages import check_page
 from xstilts.study import load_study
 from xstilts.webpage.chapter import Chapters
 from xstilts.webpage.content import Chapter, Fold, Page, Section, Sheet, sheet_of
 from xstilts.webpage.origins import Origins
+from xstilts.webpage.render import write_page
 from xstilts.webpage.sources import source_notes, sources
 
 FEW = 12
 """Published numbers of a study that are shown without being asked for."""
+
+
+def write_report(root: Path, page: Path, study: str | None = None, data: Path | None = None) -> Path:
+    """Write the page of the store in ``root`` to a file; see ``page_of``.
+
+    Raises:
+        XstiltsError: the file is no .html, or cannot be written there.
+    """
+    check_page(page, ".html")  # before the work, which takes a while on a large store
+    with journey.open_store(root, must_exist=True) as store:
+        write_page(page_of(store, str(root), study, data), page)
+    return page
 
 
 def page_of(store: Store, place: str, study: str | None = None, data: Path | None = None) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from xstilts.report.grid import NOTHING, Grid, milliseconds, number, percent, plural
 from xstilts.report.impact.measured import Measured
@@ -25,6 +26,25 @@ def model_grid(measured: Measured) -> Grid:
         tuple(_line(name, found) for name, found in [*lines, ("all", every)]),
         (f"{system.execution}.", *notes),
     )
+
+
+def model_rows(measured: Measured) -> list[dict[str, Any]]:
+    """The same as numbers: seconds, and rates a second; ``None`` where something was not measured, or not long enough."""
+    (system,) = measured.systems.values()
+    parts = [(language, [language]) for language in measured.languages]
+    return [
+        {
+            "language": name,
+            "sequences_per_second": found.sequences_per_second,
+            "tokens_per_second": found.tokens_per_second,
+            "seconds_per_1000": found.seconds_per_1000,
+            "p50_seconds": found.p50,
+            "p90_seconds": None if found.p90 is None else found.p90.estimate,
+            "p99_seconds": None if found.p99 is None else found.p99.estimate,
+            "memory_gib": found.memory_gib,
+        }
+        for name, found in [(name, speed(measured, system, of)) for name, of in [*parts, ("all", None)]]
+    ]
 
 
 def _line(name: str, found: Speed) -> tuple[str, ...]:

@@ -1,0 +1,211 @@
+"""A study in Python: planned, run, read and reported as on the command line; and the results of a whole store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from xstilts import journey
+from xstilts.engines import local_engine
+from xstilts.errors import MissingNameError, StudyError
+from xstilts.graph.log import Tracker
+from xstilts.graph.store import Store
+from xstilts.interface.shown import Ended, Planned, Tables
+from xstilts.interface.words import in_python
+from xstilts.plan import Plan
+from xstilts.report.table import as_grid
+from xstilts.study import Study, parse_study
+from xstilts.study_source import chosen_study, read_study, recipes, recorded_study
+from xstilts.tracking import tracker
+
+
+@in_python
+def open_study(
+    source: str | Path | Mapping[str, Any] | Study,
+    *,
+    data: str | Path = "data",
+    store: str | Path = "store",
+    model: Mapping[str, str | Path] | None = None,
+    device: str | Sequence[str] = "cpu",
+    seeds: Sequence[int] | None = None,
+    threads: int | None = None,
+    task_file: Sequence[str | Path] = (),
+) -> OpenStudy:
+    """A study, to plan, run and read. Nothing is computed, and neither data nor models are looked at, before it is planned.
+
+    Args:
+        source: a study file, the name of a recipe or of a study that ``store`` holds, or the fields of a study as a mapping
+            (its relative folders start in the current one).
+        data: the folder with the published files.
+        store: the folder with finished results; made by the first run.
+        model: folders of models that lie elsewhere than the study says.
+        device: ``cpu`` or ``cuda:N``; a sequence of them for several workers.
+        seeds: others than the study's. What is done is not done again.
+        threads: CPU threads of each worker; by default the cores are shared evenly.
+        task_file: files of tasks of your own. They are run as code.
+
+    Raises:
+        StudyError: a field that cannot be; it is named with its path.
+        MissingNameError: no such study; the nearest names are listed.
+    """
+    placed = {name: Path(folder) for name, folder in (model or {}).items()}
+    study = chosen_study(_study(source, Path(store)), placed, seeds)
+    devices = (device,) if isinstance(device, str) else tuple(device)
+    return OpenStudy(
+        study, Path(data).absolute(), Path(store).absolute(), devices, threads, tuple(map(Path, task_file))
+    )
+
+
+def _study(source: str | Path | Mapping[str, Any] | Study, store: Path) -> Path | Study:
+    if isinstance(source, Study):
+        return source
+    if isinstance(source, Mapping):
+        return parse_study(dict(source))
+    if not str(source).strip():
+        raise StudyError(
+            "no study is named", hint=f"give a file, a mapping of its fields, or a recipe: {', '.join(recipes())}"
+        )
+    kept = Store(store).studies() if store.is_dir() else {}
+    try:
+        read_study(Path(source))
+    except MissingNameError:
+        if str(source) not in kept:
+            raise MissingNameError(
+                "recipe, study file or study of the store", str(source), [*recipes(), *kept]
+            ) from None
+        return recorded_study(kept[str(source)]["study"])
+    return Path(source)
+
+
+class OpenStudy:
+    """A study, and where its data, its results and its workers are: what ``open_study`` gives.
+
+    Args:
+        study: its fields, checked.
+        data, store, devices, threads, task_files: see ``open_study``.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        data: Path,
+        store: Path,
+        devices: tuple[str, ...] = ("cpu",),
+        threads: int | None = None,
+        task_files: tuple[Path, ...] = (),
+    ) -> None:
+        self.study, self.data, self.store = study, data, store
+        self.devices, self.threads, self.task_files = devices, threads, task_files
+
+    def __repr__(self) -> str:
+        of = self.study
+        size = f"{len(of.models)} models x {len(of.arms)} arms x {len(of.targets)} targets x {len(of.seeds)} seeds"
+        return f"<study {of.name}: {size}; data in {self.data}, results in {self.store}>"
+
+    @property
+    def name(self) -> str:
+        """What the store calls it."""
+        return self.study.name
+
+    def _planned(self, store: Store) -> Plan:
+        return journey.plan_study(
+            self.study, self.data, store, None, self.devices, self.task_files, threads=self.threads
+        )
+
+    @in_python
+    def plan(self) -> Planned:
+        """What it would compute and what of it is done; everything is checked, nothing is computed. Loads no torch.
+
+        Raises:
+            StudyError, MissingNameError, DataError, ModelError: a field, name, file or model that cannot be used.
+        """
+        with journey.open_store(self.store) as store:
+            return Planned(journey.plan_summary(self._planned(store), store))
+
+    @in_python
+    def run(
+        self,
+        *,
+        micro_batch_tokens: int = 4096,
+        gradient_checkpointing: bool = False,
+        memory_check: bool = True,
+        stream: Literal["auto", "always", "never"] = "auto",
+        progress: bool = True,
+        track: str | Tracker | None = None,
+    ) -> Ended:
+        """Compute what is missing, in worker processes. Interrupt it at any time: the same call goes on.
+
+        Args:
+            micro_batch_tokens: sub-words in one forward pass.
+            gradient_checkpointing: train in less memory and more time, with equal results.
+            memory_check: refuse a node that would not fit before it runs.
+            stream: leave weights in their files and read a layer at a time; ``auto``: where they do not fit into memory.
+            progress: show how far it is on standard error: a bar on a terminal, a line a minute elsewhere.
+            track: ``trackio``, or a function that gets every record of the run's logs (docs/tracking.md). One that fails is
+                warned of once and harms nothing.
+
+        Returns:
+            how it ended. A node that fails does not end the run: look at ``complete`` and ``failed``.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; every finished node is kept.
+            StudyError, MissingNameError, DataError, ModelError: as ``plan``.
+        """
+        from xstilts.graph.progress import Display
+
+        how = {"gradient_checkpointing": gradient_checkpointing, "memory_check": memory_check, "stream": stream}
+        with journey.open_store(self.store) as store:
+            planned = self._planned(store)
+            slots = journey.resources(planned, self.devices, self.threads, micro_batch_tokens, self.task_files, **how)
+            trackers = [tracker(track, self.name) if isinstance(track, str) else track] if track else []
+            with Display(
+                Console(file=sys.stderr, highlight=False, quiet=not progress), len(planned.graph.nodes)
+            ) as display:
+                planned, ended = journey.run_study(planned, store, local_engine(slots), display, trackers)
+        return Ended(journey.run_summary(planned, ended), str(self.store), ended.complete)
+
+    def results(self, *, by_language: bool | None = None, layers: bool = False) -> Tables:
+        """Its tables and rows: see ``results``."""
+        return results(self.store, self.name, by_language=by_language, layers=layers)
+
+    @in_python
+    def report(self, out: str | Path = "report.html", *, data: bool = True) -> Path:
+        """One self-contained HTML page: scores, languages, layers, speed, claims, and where every number comes from.
+
+        Args:
+            out: the file to write.
+            data: whether claims may look at the data folder.
+
+        Raises:
+            XstiltsError: the file cannot be written there.
+        """
+        from xstilts.webpage.build import write_report
+
+        return write_report(self.store, Path(out), self.name, self.data if data and self.data.is_dir() else None)
+
+
+@in_python
+def results(
+    store: str | Path = "store", study: str | None = None, *, by_language: bool | None = None, layers: bool = False
+) -> Tables:
+    """The zero-shot tables of a store, and one mapping a number (its fields: ``docs/tables.md``).
+
+    Args:
+        store: the folder with finished results.
+        study: one study; by default all of the store.
+        by_language: tables by language, too; by default where the study declares distances.
+        layers: retrieval by layer instead: by the rule, at the fixed and at the best layer.
+
+    Raises:
+        StoreError: there is no store, or a node of it is damaged.
+        MissingNameError: no such study.
+    """
+    with journey.open_store(Path(store), must_exist=True) as opened:
+        if layers:
+            return Tables(tuple(journey.layer_tables(opened, study)), journey.layer_rows(opened, study))
+        grids = tuple(map(as_grid, journey.tables(opened, study, by_language)))
+        return Tables(grids, journey.rows(opened, study))
