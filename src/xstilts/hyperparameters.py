@@ -276,14 +276,12 @@ class Pretraining(MaskedLM):
             and has them written.
         model: the encoder's shape.
         training: steps (``max_steps``), batch size, learning rate and the rest; the last step is kept.
-        words: for span corruption: what the texts do not hold and tasks say (``premise``, ``NOUN``), whole in the vocabulary.
         seed: of everything random; one pre-training is shared by all seeds of a study.
     """
 
     objective: Literal["masked_lm", "span_corruption"] = "masked_lm"
     model: Architecture = Architecture()
     training: Annotated[Training, BeforeValidator(_keep_last)]
-    words: tuple[str, ...] = ()
     seed: int = 1
 
     @property
@@ -295,15 +293,11 @@ class Pretraining(MaskedLM):
     def _one_text_at_a_time(self) -> Pretraining:
         if self.writes_text and self.bitext is not None:
             raise ValueError("bitext: spans are taken out of one text at a time; leave it away")
-        if self.words and not self.writes_text:
-            raise ValueError("words: only a model that writes text has tasks said in words; leave it away")
         return self
 
     def in_keys(self) -> dict[str, Any]:
-        """What is part of a key; the objective only where it is not masked LM, words where there are any."""
+        """What is part of a key; the objective only where it is not masked LM."""
         found = super().in_keys()
         if not self.writes_text:
             del found["objective"]
-        if not self.words:
-            del found["words"]
         return found

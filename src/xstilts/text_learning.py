@@ -48,8 +48,7 @@ def text_pretrain_node(node: Node, out: Path, resources: Resources, progress: Pr
     """Make a text-to-text model from the study's text by span corruption."""
     settings, texts = Pretraining.model_validate(node.spec["settings"]), read_texts(node.spec, resources)
     with every_core(resources), TemporaryDirectory(dir=out.parent) as start:
-        lines = chain(*texts.text.values())
-        vocabulary = make_text_model(Path(start), settings.model, lines, settings.seed, settings.words)
+        vocabulary = make_text_model(Path(start), settings.model, chain(*texts.text.values()), settings.seed)
         model = TextModel.load(
             start, precision=node.spec["precision"], dropout=settings.training.dropout, device=resources.device
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -20,14 +19,10 @@ from xstilts.models.loading import quiet
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SENTINELS = tuple(f"<extra_id_{number}>" for number in range(32))
 """What stands in a text for a span that is taken out of it (T5)."""
-OFTEN = 10_000
-"""How often each of a study's own words counts: far more often than most words of a text."""
 _MARK = "▁"
 
 
-def make_text_model(
-    folder: Path, shape: Architecture, texts: Iterable[str], seed: int, words: Sequence[str] = ()
-) -> int:
+def make_text_model(folder: Path, shape: Architecture, texts: Iterable[str], seed: int) -> int:
     """Write an untrained mT5 of this shape: as many layers in the decoder as in the encoder, one embedding matrix.
 
     Args:
@@ -35,12 +30,11 @@ def make_text_model(
         shape: sizes; positions are relative, so ``max_length`` bounds nothing here.
         texts: what sub-words are counted in. Digits, ASCII letters and punctuation are in every vocabulary: casts use them.
         seed: of the weights; the global random state is not touched.
-        words: which the texts may lack and casts say: each is one sub-word where the vocabulary has room.
 
     Returns:
         The size of the vocabulary.
     """
-    rust = _tokenizer(chain(texts, repeat(" ".join(words), OFTEN if words else 0)), shape.vocabulary)
+    rust = _tokenizer(texts, shape.vocabulary)
     PreTrainedTokenizerFast(
         tokenizer_object=rust, pad_token=PAD, eos_token=END, unk_token=UNKNOWN, extra_special_tokens=list(SENTINELS)
     ).save_pretrained(folder)
