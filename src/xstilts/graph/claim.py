@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,8 +82,16 @@ def lost(place: Path) -> ClaimLostError:
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes; none if it is not there."""
+    """A file's bytes; none if it is not there.
+
+    Raises:
+        StoreError: something that is no file lies in its place. Other errors of the disk stay.
+    """
     try:
         return read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return b""
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ELOOP, errno.EFBIG):
+            raise
+        raise StoreError(f"cannot be read: {error.strerror}", where=str(path), hint="remove it") from None

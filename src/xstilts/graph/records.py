@@ -36,6 +36,8 @@ def not_files(files: dict[str, Any]) -> str:
     for name, promised in files.items():
         if not isinstance(promised, dict) or ".." in name.split("/") or name.startswith("/") or "\0" in name:
             return f"a file {shown(name)}"
+        if not isinstance(promised.get("sha256"), str) or type(promised.get("bytes")) is not int:
+            return f"{shown(promised)} of {shown(name)}"
     return ""
 
 

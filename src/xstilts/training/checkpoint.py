@@ -183,7 +183,7 @@ class Checkpoints:
             digest = record.pop("sha256")
             if sha256_text(canonical(record)) != digest:
                 raise Damaged(RECORD)
-        except (OSError, StoreError, KeyError, AttributeError, TypeError) as error:
+        except (OSError, StoreError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise Damaged(RECORD) from error
         if (record["format"], record["of"]) != (FORMAT, self.of):
             raise Damaged(f"{RECORD} (of another training or version)")
