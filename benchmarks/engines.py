@@ -172,7 +172,7 @@ def pocket(study: Path, data: Path, scratch: Path) -> dict[str, Any]:
                 with cluster_of(2) as address:
                     _, ended = journey.run_study(planned, store, ray_places(address, SERVE, common), lambda event: None)
             assert ended.complete, (ended.failed, ended.left)
-    return {"study": str(study), **compared(*map(Store, stores.values()))}
+    return {"study": study.stem, **compared(*map(Store, stores.values()))}
 
 
 def compared(one: Store, two: Store) -> dict[str, Any]:

@@ -168,8 +168,12 @@ class RayEngine:
     _workers: list[RayWorker] = field(default_factory=list)
 
     def start(self, place: Place, store: Store) -> RayWorker:
-        """A worker; the cluster chooses the machine."""
+        """A worker, on its place's machine, or elsewhere once that is gone.
+
+        Were the machine left to the cluster, a small place could take the room that only a large one's machine has.
+        """
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         def hire() -> Any:
             return (
@@ -180,6 +184,7 @@ class RayEngine:
                     num_cpus=place.resources.threads,
                     num_gpus=1 if place.resources.device.startswith("cuda") else 0,
                     memory=place.memory_bytes or None,
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(place.machine, soft=True),
                 )
                 .remote(str(store.root), list(self.command), place.resources, self.orphan_seconds)
             )

@@ -8,7 +8,7 @@ and what an attempt finished stays finished whatever happens to the run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from xstilts.errors import XstiltsError
@@ -72,11 +72,13 @@ class Place:
         resources: what it runs on.
         memory_bytes: memory that is its own; ``None`` where the workers share what there is.
         light: whether it only takes nodes that load no model (``LIGHT``).
+        machine: the cluster's name of the machine that was found to hold it, if there are several.
     """
 
     resources: Resources
     memory_bytes: int | None = None
     light: bool = False
+    machine: str = field(default="", compare=False)
 
 
 class Engine(Protocol):

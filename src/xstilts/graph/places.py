@@ -65,8 +65,8 @@ def spread(machines: Sequence[Machine], devices: Sequence[str], threads: int | N
         heavy = min(fits, machine.gpus if on_cards else len(devices))
         light = on_cards and fits > heavy
         part = machine.memory_bytes // max(1, heavy + light)
-        found += [Place(resources, part)] * heavy
-        found += [Place(replace(resources, device="cpu"), part, light=True)] * light
+        found += [Place(resources, part, machine=machine.id)] * heavy
+        found += [Place(replace(resources, device="cpu"), part, light=True, machine=machine.id)] * light
     if not any(not place.light for place in found):
         largest = max(m.cpus for m in useful)
         raise XstiltsError(f"a worker wants {share} CPUs, and no machine has more than {largest}", where="--threads")
