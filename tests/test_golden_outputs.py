@@ -177,7 +177,7 @@ def written_plan(data: Path) -> Plan:
             targets=["panx"],
             splits=["dev"],
             languages=["de"],
-            text_to_text={"training": {"target": few}, "encoding": {"target": {"max_target_length": 12}}},
+            text_to_text={"training": {"target": few}, "encoding": {"target": {"max_target_length": 72}}},
         )
     )
     models = [find_model(name, choice, digest_file) for name, choice in study.models.items()]

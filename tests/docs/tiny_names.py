@@ -62,10 +62,14 @@ NOT_RUN = {
         "--slurm gpus_per_node=1 --slurm cpus_per_task=8 --device cuda:0"
     ): "needs Slurm; tests/test_slurm.py has a queue of its own",
     "xstilts bench MODEL --target xnli --data DATA": "starts fresh processes; tests/bench/test_one_model.py waits for them",
+    "xstilts bench xxl --target xnli --data DATA --written 1,8,32 --rows 32 --seconds 10": (
+        "needs 5 GB of weights; tests/bench has a tiny model that writes"
+    ),
     "xstilts data fetch STUDY --data DIR": "asks the hub; tests/hub has one of its own",
     "xstilts data fetch study.yaml --data DATA": "asks the hub; tests/hub has one of its own",
     "xstilts plan STUDY --memory --device cuda:0": "asks a GPU how much memory is free",
     "xstilts shapes xlm-r-xl --random-weights xl --tokenizer XLMR": "writes 13 GB; tests/test_random_models.py does less",
+    "xstilts shapes mt5-xxl --random-weights xxl --tokenizer MT5 --dtype bf16 --layers 2": "writes 5 GB; the same test",
     "xstilts translate mnli --to es --data DIR": "needs Apertium; tests/translation has an engine of its own",
     "xstilts translate squad_v1 --to de --data DIR --engine hf:FOLDER": (
         "needs a sequence-to-sequence model; tests/translation/test_seq2seq.py makes one"
