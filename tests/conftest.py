@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 from handmade_rows import FILES, character_tokenizer
+from xstilts import tasks
 from xstilts.graph.store import Store
 from xstilts.task_types import Tokenizer
 
 _SHARED_TOOLS = Path(__file__).resolve().parents[2] / "shared" / "tools"
+
+
+@pytest.fixture(autouse=True)
+def no_task_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task file makes its task known to the whole process: here, until the test is over."""
+    monkeypatch.setattr(tasks, "_outside", dict(tasks._outside))
 
 
 @pytest.fixture(scope="session")

@@ -126,8 +126,8 @@ def config_of(folder: Path) -> dict[str, Any]:
     _refuse_code(config, path)
     for field, most in _MOST.items():
         size = config.get(field)
-        if size is not None and not (type(size) is int and 0 < size <= most):
-            raise ModelError(f"{field} is {shown(size)}; needed: a whole number from 1 to {most:,}", where=str(path))
+        if size is not None and not (type(size) is int and 0 <= size <= most):
+            raise ModelError(f"{field} is {shown(size)}; needed: a whole number from 0 to {most:,}", where=str(path))
     return config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,10 @@ def test_a_mixture_of_casts_resumes_too(tmp_path: Path) -> None:
     assert {row["task"] for row in log if "task" in row} == {"one", "other"}
 
 
+def norm_of(gradients: Sequence[torch.Tensor]) -> float:
+    return float(torch.stack([g.double().norm() for g in gradients]).norm())
+
+
 def test_micro_batches_change_rounding_only() -> None:
     model = TextModel.load(text_folder(layers=2), dropout=0.0)
     course = text_course(model)
@@ -120,8 +125,9 @@ def test_micro_batches_change_rounding_only() -> None:
         sums.append((total.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
     for loss, gradients in sums[1:]:
         assert loss == pytest.approx(sums[0][0], rel=1e-5)
-        for one, other in zip(gradients, sums[0][1], strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+        # Against the whole gradient: single small elements are sums of large ones, and rounded as those are.
+        apart = [one - other for one, other in zip(gradients, sums[0][1], strict=True)]
+        assert norm_of(apart) < 1e-4 * norm_of(sums[0][1])
 
 
 def test_a_step_counts_what_it_reads_and_writes() -> None:
