@@ -126,8 +126,10 @@ def config_of(folder: Path) -> dict[str, Any]:
     _refuse_code(config, path)
     for field, most in _MOST.items():
         size = config.get(field)
-        if size is not None and not (type(size) is int and 0 <= size <= most):
-            raise ModelError(f"{field} is {shown(size)}; needed: a whole number from 0 to {most:,}", where=str(path))
+        least = 0 if field in _LAYERS else 1  # an export of layer 0 is embeddings alone
+        if size is not None and not (type(size) is int and least <= size <= most):
+            rule = f"a whole number from {least} to {most:,}"
+            raise ModelError(f"{field} is {shown(size)}; needed: {rule}", where=str(path))
     return config
 
 

@@ -102,7 +102,9 @@ def main(home: Path, tasks: list[str]) -> None:
             sharded(home, f"from-one-{kind}", kind, ranks)
     if "calm" in tasks:
         sharded(home, f"broken-{os.environ['BREAK']}", os.environ["BREAK"], ranks, die)
+    ranks.wait()
     dist.destroy_process_group()
+    os._exit(0)  # all is written; a thread of gloo's that outlives the interpreter ends the process with an abort
 
 
 if __name__ == "__main__":
