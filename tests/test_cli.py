@@ -210,6 +210,8 @@ def test_json_of_every_verb_parses(call: Call, planned: Path) -> None:
     assert len(json.loads(call("results", "s", *store)[0])) == plan["cells"]
     assert len(json.loads(call("tasks", "--json", "-")[0])) == 18
     assert json.loads(call("models", planned / "model", "--json", "-")[0])["models"][0]["num_layers"] == 2
+    of_one = call("models", planned / "model")[0]
+    assert "2 layers" in of_one and "AutoModelForQuestionAnswering" in of_one and "camembert" not in of_one
     assert isinstance(json.loads(call("clean", *store)[0]), list)
     call("status", "--store", planned / "store", "--json", planned / "status.json")
     assert json.loads((planned / "status.json").read_text()) == [status]

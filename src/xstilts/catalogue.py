@@ -51,10 +51,8 @@ def describe_tasks(task_files: Iterable[Path] = ()) -> list[dict[str, Any]]:
 
 def describe_models(folders: Iterable[Path] = ()) -> dict[str, Any]:
     """Families whose packed execution is verified, and what each of ``folders`` is."""
-    families = [
-        {"family": name, "execution": "packed", "exports": [f"AutoModel{h.suffix}" for h in family.heads.values()]}
-        for name, family in FAMILIES.items()
-    ]
+    exports = {name: [f"AutoModel{head.suffix}" for head in family.heads.values()] for name, family in FAMILIES.items()}
+    families = [{"family": name, "execution": "packed", "exports": classes} for name, classes in exports.items()]
     models = []
     for folder in folders:
         found = find_model(folder.name, ModelChoice(path=str(folder)), _digest)
@@ -64,6 +62,7 @@ def describe_models(folders: Iterable[Path] = ()) -> dict[str, Any]:
                 "family": found.family,
                 "num_layers": found.num_layers,
                 "execution": "packed" if found.family in FAMILIES else "padded",
+                "exports": exports.get(found.family, []),
                 "identity": found.identity,
             }
         )

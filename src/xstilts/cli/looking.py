@@ -23,7 +23,7 @@ def models(
     folders: Annotated[list[Path] | None, typer.Argument(help="Model folders to look into.")] = None,
     json_to: JsonTo = None,
 ) -> None:
-    """The families with verified packed execution and export; with FOLDERS, what each of them is."""
+    """The families with verified packed execution and export; with FOLDERS, what each of these is."""
     from xstilts import catalogue
     from xstilts.report import show
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 
 from xstilts.report.grid import Grid, grid_markdown, print_grid, without
 from xstilts.report.random_weights import random_notes
@@ -174,16 +175,19 @@ def show_tasks(described: Sequence[Mapping[str, Any]], out: Console) -> None:
 
 
 def show_models(described: Mapping[str, Any], out: Console) -> None:
-    """Families, then the folders asked for."""
-    families = ((of["family"], of["execution"], ", ".join(of["exports"])) for of in described["families"])
-    columns = ("family", "execution", "exports to")
-    print_grid(Grid("", columns, tuple(families), words=frozenset(columns)), out)
-    out.print("Every other AutoModel runs sorted by length and padded; plan and results say so.")
+    """The folders asked for; if none was, the families."""
     for model in described["models"]:
         out.print(
             f"{model['folder']}: {model['family']}, {model['num_layers']} layers, {model['execution']}, "
             f"identity {model['identity'][:12]}"
         )
+        if model["exports"]:
+            out.print(Padding(f"exports to {', '.join(model['exports'])}", (0, 0, 0, 2)))
+    if not described["models"]:
+        families = ((of["family"], of["execution"], ", ".join(of["exports"])) for of in described["families"])
+        columns = ("family", "execution", "exports to")
+        print_grid(Grid("", columns, tuple(families), words=frozenset(columns)), out)
+        out.print("Every other AutoModel runs sorted by length and padded; plan and results say so.")
 
 
 def show_scores(scores: Mapping[str, Any], out: Console) -> None:
