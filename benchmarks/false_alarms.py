@@ -24,7 +24,7 @@ import numpy as np
 
 from xstilts.graph.store import Store
 from xstilts.report.comparison.compare import compare
-from xstilts.report.results import main_rows
+from xstilts.report.results import study_results
 from xstilts.statistics.corrections import Correction, Declared, Family
 
 Row = dict[str, Any]
@@ -119,12 +119,10 @@ def main() -> None:
     elif given.study is None:
         parser.error("give STORE and STUDY, or --simulate")
     else:
-        store = Store(given.store)
-        payload = store.studies()[given.study]
-        arms, targets = payload["study"]["arms"], payload.get("targets", {})
+        results = study_results(Store(given.store), given.study)
+        arms, targets = results.study["arms"], results.payload.get("targets", {})
         arm = given.arm or next(name for name, of in arms.items() if of["intermediate"] is None)
-        rows = main_rows(store, given.study)
-        studies = list(relabelings(rows, payload["study"], arm, given.relabelings, given.seed))
+        studies = list(relabelings(results.main, results.study, arm, given.relabelings, given.seed))
     error = math.sqrt(given.level * (1 - given.level) / len(studies))
     print(
         f"{len(studies)} studies without a difference; level {given.level:g}, standard error of a share at it {error:.3f}"

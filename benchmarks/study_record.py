@@ -20,6 +20,7 @@ from xstilts.graph.store import Store
 from xstilts.journey import rows, tables
 from xstilts.report.comparison.compare import compare_study
 from xstilts.report.comparison.page import comparison_markdown
+from xstilts.report.results import study_results
 from xstilts.report.table import markdown
 
 Row = dict[str, Any]
@@ -72,8 +73,9 @@ def _mixed(record: Row) -> Iterator[str]:
 
 def compared(store: Store, study: str, splits: Sequence[str]) -> Iterator[str]:
     """Every arm against its baseline arm, on each split; nothing where there is one arm."""
+    results = study_results(store, study)
     for split in splits:
-        found = [of for of in compare_study(store, study, split) if of.arms]
+        found = [of for of in compare_study(store, results, split) if of.arms]
         if found:
             yield comparison_markdown(found, study, None).strip()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from xstilts.graph.store import Store
 from xstilts.metrics import xtreme
-from xstilts.report.results import guesses, main_rows
+from xstilts.report.results import study_results
 
 T_95 = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860, 9: 1.833}
 """Student's t, one-sided 95 %, by degrees of freedom."""
@@ -39,17 +39,16 @@ def main() -> None:
     parser.add_argument("--study", required=True)
     parser.add_argument("--split", default="test")
     args = parser.parse_args()
-    store = Store(args.store)
+    results = study_results(Store(args.store), args.study)
     scores: dict[tuple[str, str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     marked: dict[tuple[str, str], list[bool]] = defaultdict(list)
-    for row in main_rows(store, args.study):
+    for row in results.main:
         if row["split"] != args.split or row["value"] is None or row["language"] == row["source"]:
             continue
         scores[row["target"], row["arm"], row["seed"]][row["language"]].append(row["value"])
         keys[row["target"], row["arm"]].add(row["key"])
         marked[row["target"], row["arm"]].append(row["status"] != "ok")
-    guessed = guesses(store, args.study)
     print(
         "| target | arm | seeds | mean | lower 95 % | chance | above | at chance |\n|---|---|---:|---:|---:|---:|---|---:|"
     )
@@ -57,7 +56,7 @@ def main() -> None:
         found = [v for (t, a, _), v in scores.items() if (t, a) == (target, arm)]
         means = [xtreme.mean(xtreme.mean(values) for values in by_language.values()) for by_language in found]
         means = means[: len(keys[target, arm])]  # copies of one run are one run
-        others = [value for code, value in guessed[target, args.split].items() if code in found[0]]
+        others = [value for code, value in results.guesses[target, args.split].items() if code in found[0]]
         low, chance, at_chance = bound(means), xtreme.mean(others), marked[target, arm]
         shown, above = ("-", "-") if low is None else (f"{low:.1f}", "yes" if low > chance else "no")
         print(

@@ -23,6 +23,7 @@ from xstilts.published.numbers import load_published
 from xstilts.published.own import from_records, from_store
 from xstilts.report.comparison.compare import compare_study
 from xstilts.report.comparison.tables import notes
+from xstilts.report.results import study_results
 from xstilts.shapes import RANDOM, SHAPES, shape_config
 from xstilts.study import parse_study
 
@@ -98,7 +99,8 @@ def test_plan_tables_and_rows_are_marked(finished: tuple[Store, Plan]) -> None:
 
 def test_arms_are_compared_under_the_mark(finished: tuple[Store, Plan]) -> None:
     store, plan = finished
-    said = {of.model: next(iter(notes(of))) for of in compare_study(store, plan.study.name, "dev")}
+    compared = compare_study(store, study_results(store, plan.study.name), "dev")
+    said = {of.model: next(iter(notes(of))) for of in compared}
     assert said["drawn"].startswith("RANDOM WEIGHTS: drawn")
     assert "RANDOM" not in said["tiny"]
 

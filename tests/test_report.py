@@ -15,7 +15,7 @@ from xstilts.errors import MissingNameError, StoreError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
 from xstilts.report.languages import language_tables
-from xstilts.report.results import FIELDS, main_rows, result_rows
+from xstilts.report.results import FIELDS, result_rows, study_results
 from xstilts.report.table import Entry, Table, markdown, print_table, zero_shot_table
 
 STUDY: dict[str, Any] = {
@@ -262,7 +262,7 @@ def test_a_place_that_has_no_score_says_why(store: Store) -> None:
     assert [r["status"] for r in result_rows(store, "s")] == ["blocked"]
     store.fail(SCORED, ValueError("no"))
     assert [r["status"] for r in result_rows(store, "s")] == ["failed"]
-    assert main_rows(store, "s") == []
+    assert study_results(store, "s").main == []
 
 
 def test_scores_become_rows_with_the_checkpoints_selection(store: Store) -> None:
@@ -273,12 +273,14 @@ def test_scores_become_rows_with_the_checkpoints_selection(store: Store) -> None
     assert [tuple(r) for r in rows] == [FIELDS] * 3
     assert [r["selection"] for r in rows] == ["last", "last", "curve"]
     assert {(r["unit"], r["source"], r["variant"], r["key"]) for r in rows} == {("points", "en", None, SCORED.key)}
-    assert [r["value"] for r in main_rows(store, "s")] == [50.0]
+    assert [r["value"] for r in study_results(store, "s").main] == [50.0]
 
 
 def test_a_study_that_is_not_there(store: Store) -> None:
     with pytest.raises(MissingNameError, match="unknown study 't'"):
         result_rows(store, "t")
+    with pytest.raises(MissingNameError, match="unknown study 't'"):
+        study_results(store, "t")
 
 
 def test_damaged_scores_name_their_node(store: Store) -> None:

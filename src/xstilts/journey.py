@@ -28,7 +28,7 @@ from xstilts.report.grid import Grid
 from xstilts.report.languages import declares_distances, language_tables
 from xstilts.report.masked_lm import masked_lm_notes
 from xstilts.report.random_weights import marked
-from xstilts.report.results import guesses, main_rows, result_rows
+from xstilts.report.results import Results, result_rows, study_results
 from xstilts.report.retries import retry_notes
 from xstilts.report.retrieval_steps import study_grids, study_rows
 from xstilts.report.sources import translated_notes
@@ -262,25 +262,30 @@ def rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
 
 
 def tables(store: Store, study: str | None = None, by_language: bool | None = None) -> list[Table]:
-    """The zero-shot tables of each study: one for each model and split that has scores.
+    """The zero-shot tables of each study (see ``study_tables``)."""
+    every = (study_results(store, name) for name in studies(store, study))
+    return [table for results in every for table in study_tables(store, results, by_language)]
+
+
+def study_tables(store: Store, results: Results, by_language: bool | None = None) -> list[Table]:
+    """The zero-shot tables of a study: one for each model and split that has scores.
 
     ``by_language`` adds those by language; by default where the study declares distances, which is what they show.
     """
+    payload, study, scored = results.payload, results.study, results.main
+    declared = payload.get("targets", {})
     found = []
-    for name, payload in studies(store, study).items():
-        scored, guessed, every = main_rows(store, name), guesses(store, name), result_rows(store, name)
-        declared = payload.get("targets", {})
-        for model in payload["study"]["models"]:
-            for split in ("test", "dev"):
-                if any(r["model"] == model and r["split"] == split for r in scored):
-                    table = zero_shot_table(scored, payload["study"], model, split, declared, guessed)
-                    more = (*retry_notes(payload, scored, model), *flaw_notes(every, model, split))
-                    more += (*translated_notes(payload), *masked_lm_notes(store, payload, model))
-                    more += tuple(ledger.notes(payload.get("hub", {}), model))
-                    shown = [replace(table, notes=(*table.notes, *more))]
-                    if by_language or (by_language is None and declares_distances(payload["study"])):
-                        shown += language_tables(scored, payload["study"], model, split, declared, guessed)
-                    found += [marked(each, payload, model) for each in shown]
+    for model in study["models"]:
+        for split in ("test", "dev"):
+            if any(r["model"] == model and r["split"] == split for r in scored):
+                table = zero_shot_table(scored, study, model, split, declared, results.guesses)
+                more = (*retry_notes(payload, scored, model), *flaw_notes(results.rows, model, split))
+                more += (*translated_notes(payload), *masked_lm_notes(store, payload, model))
+                more += tuple(ledger.notes(payload.get("hub", {}), model))
+                shown = [replace(table, notes=(*table.notes, *more))]
+                if by_language or (by_language is None and declares_distances(study)):
+                    shown += language_tables(scored, study, model, split, declared, results.guesses)
+                found += [marked(each, payload, model) for each in shown]
     return found
 
 

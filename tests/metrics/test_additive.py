@@ -69,7 +69,12 @@ def test_scores_of_sums_are_those_of_rows_repeated(
     sums = {name: sum(c * v for c, v in zip(counts, of, strict=True)) for name, of in found.values.items()}
     repeated = [pair for pair, count in zip(rows, counts, strict=True) for _ in range(count)]
     expected = metric([g for g, _ in repeated], [p for _, p in repeated], "en")
-    assert metric.scores({"rows": sum(counts), **sums}) == pytest.approx(expected)
+    scores = metric.scores({"rows": sum(counts), **sums})
+    assert scores == pytest.approx(expected)
+    many = metric.scores(
+        {"rows": np.array([sum(counts)] * 2), **{name: np.array([of] * 2) for name, of in sums.items()}}
+    )
+    assert {name: of.tolist() for name, of in many.items()} == {name: [of] * 2 for name, of in scores.items()}
 
 
 def test_mined_pairs_are_counted_for_their_foreign_sentence() -> None:
@@ -83,6 +88,8 @@ def test_mined_pairs_are_counted_for_their_foreign_sentence() -> None:
 def test_a_draw_without_any_right_or_any_tag_has_a_score() -> None:
     assert pos_metric.scores(dict.fromkeys(("right", "predicted", "gold", "tags", "right_tags"), 0.0))["f1"] == 0
     assert mining_metric.scores({"right": 0, "predicted": 0, "gold": 0})["f1"] == 0
+    some_and_none = mining_metric.scores({name: np.array([2.0, 0.0]) for name in ("right", "predicted", "gold")})
+    assert some_and_none["f1"].tolist() == [100, 0]
 
 
 def test_every_shipped_task_can_be_drawn_again() -> None:

@@ -17,6 +17,7 @@ from xstilts import journey
 from xstilts.errors import MissingNameError, XstiltsError
 from xstilts.graph.store import Store
 from xstilts.report.comparison.compare import compare_study
+from xstilts.report.results import study_results
 from xstilts.webpage.build import page_of
 from xstilts.webpage.content import Page, Sheet, signed, with_minus
 from xstilts.webpage.render import html, write_page
@@ -82,7 +83,7 @@ def section(page: Page, name: str) -> tuple[object, ...]:
 
 
 def test_numbers_are_those_of_the_comparison(store: Store, page: Page) -> None:
-    found = {of.model: of for of in compare_study(store, "small")}
+    found = {of.model: of for of in compare_study(store, study_results(store, "small"))}
     sheets = [block for block in section(page, "scores") if isinstance(block, Sheet)]
     assert len(sheets) == 2
     for sheet, of in zip(sheets, found.values(), strict=True):

@@ -44,6 +44,7 @@ def arms(
     from xstilts.report.comparison.tables import comparison_grids
     from xstilts.report.exports import check_export, write_export
     from xstilts.report.grid import print_grid
+    from xstilts.report.results import study_results
 
     if split not in ("dev", "test"):
         raise StudyError(f"{split!r} is no split that is scored: dev or test", where="--split")
@@ -52,7 +53,7 @@ def arms(
     for path in task_file or ():
         tasks.load_file(path)
     with journey.open_store(store, must_exist=True) as opened:
-        found = compare_study(opened, study, split, level=level, rounds=rounds)
+        found = compare_study(opened, study_results(opened, study), split, level=level, rounds=rounds)
     grids = comparison_grids(found, target)
     if page is not None:
         if page.suffix == ".md":

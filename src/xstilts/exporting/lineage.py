@@ -13,7 +13,7 @@ import numpy as np
 from xstilts.graph.lease import KEY
 from xstilts.graph.store import Store
 from xstilts.metrics import xtreme
-from xstilts.report.results import guesses, main_rows
+from xstilts.report.results import study_results
 from xstilts.statistics.equivalence import interval
 
 Record = Mapping[str, Any]
@@ -146,8 +146,8 @@ def _scores(
             mine[cell["key"]] = behind[0] == key
     if not any(store.has(each) for each in mine):
         return [], []
-    rows = [row for row in main_rows(store, name) if row["value"] is not None]
-    guessed = guesses(store, name)
+    results = study_results(store, name)
+    rows, guessed = [row for row in results.main if row["value"] is not None], results.guesses
     found: list[Score] = []
     for target in payload["study"]["targets"]:
         of_target = [row for row in rows if row["target"] == target]

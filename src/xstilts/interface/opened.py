@@ -17,6 +17,7 @@ from xstilts.graph.store import Store
 from xstilts.interface.shown import Ended, Planned, Tables
 from xstilts.interface.words import in_python
 from xstilts.plan import Plan
+from xstilts.report.results import study_results
 from xstilts.report.table import as_grid
 from xstilts.study import Study, parse_study
 from xstilts.study_source import chosen_study, read_study, recipes, recorded_study
@@ -207,5 +208,6 @@ def results(
     with journey.open_store(Path(store), must_exist=True) as opened:
         if layers:
             return Tables(tuple(journey.layer_tables(opened, study)), journey.layer_rows(opened, study))
-        grids = tuple(map(as_grid, journey.tables(opened, study, by_language)))
-        return Tables(grids, journey.rows(opened, study))
+        found = [study_results(opened, name) for name in journey.studies(opened, study)]
+        tables = (table for of in found for table in journey.study_tables(opened, of, by_language))
+        return Tables(tuple(map(as_grid, tables)), [row for of in found for row in of.rows])

@@ -52,12 +52,13 @@ class Additive:
     Args:
         contributions: checks golds and predictions and says what each row gives; raises ``GoldError`` and
             ``PredictionError``.
-        scores: from the sums (``rows`` among them) to the scores; defined for the sums of any drawn rows.
+        scores: from the sums (``rows`` among them) to the scores; defined for the sums of any drawn rows. A sum is a number,
+            or an array with one for each of many draws: then so is every score.
         unit: what a row is, for people: "example", "question", "sentence".
     """
 
     contributions: Callable[[Any, Any, str], Contributions]
-    scores: Callable[[Mapping[str, float]], dict[str, float]]
+    scores: Callable[[Mapping[str, Any]], dict[str, Any]]
     unit: str
 
     def __call__(self, golds: Any, predictions: Any, language: str) -> dict[str, float]:

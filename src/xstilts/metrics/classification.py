@@ -21,7 +21,7 @@ def right_rows(golds: Sequence[Any], predictions: Sequence[Any], language: str) 
     return Contributions({"right": right})
 
 
-def share_right(sums: Mapping[str, float]) -> dict[str, float]:
+def share_right(sums: Mapping[str, Any]) -> dict[str, Any]:
     """``{"accuracy": 0..100}``."""
     return {"accuracy": sums["right"] / sums[ROWS] * 100}
 

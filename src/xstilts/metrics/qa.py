@@ -16,6 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from xstilts.errors import GoldError, XstiltsError
 from xstilts.languages import private_use
@@ -60,7 +61,7 @@ def _squad_v2(golds: Sequence[Answers], predictions: Sequence[str | None], langu
     return _answers(kept, predictions, normalise_squad, _f1_or_both_empty)
 
 
-def _means(sums: Mapping[str, float]) -> dict[str, float]:
+def _means(sums: Mapping[str, Any]) -> dict[str, Any]:
     return {name: 100.0 * sums[name] / sums[ROWS] for name in ("exact_match", "f1")}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 from xstilts.errors import GoldError, PredictionError, XstiltsError
 from xstilts.metrics.additive import Additive, Contributions
@@ -31,7 +32,7 @@ def _mined(golds: Collection[Pair], predictions: Collection[Pair], language: str
     return Contributions(columns, units)
 
 
-def _pair_scores(sums: Mapping[str, float]) -> dict[str, float]:
+def _pair_scores(sums: Mapping[str, Any]) -> dict[str, Any]:
     return f1_precision_recall(sums["right"], sums["predicted"], sums["gold"])
 
 

@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 from xstilts.errors import GoldError, PredictionError, XstiltsError
 from xstilts.metrics.additive import Additive, Contributions
@@ -99,9 +100,9 @@ def _by_sentence(found: Iterable[Chunk], starts: Sequence[int]) -> list[float]:
     return [float(counts[sentence]) for sentence in range(len(starts))]
 
 
-def _tagging_scores(sums: Mapping[str, float]) -> dict[str, float]:
+def _tagging_scores(sums: Mapping[str, Any]) -> dict[str, Any]:
     scores = f1_precision_recall(sums["right"], sums["predicted"], sums["gold"])
-    return {**scores, "token_accuracy": sums["right_tags"] / sums["tags"] * 100 if sums["tags"] else 0.0}
+    return {**scores, "token_accuracy": sums["right_tags"] / (sums["tags"] + (sums["tags"] == 0)) * 100}
 
 
 pos_metric = Additive(_tagged, _tagging_scores, "sentence")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from xstilts.metrics.additive import Additive, Contributions
 from xstilts.metrics.checks import check_rows
@@ -24,7 +25,7 @@ def _entities(golds: Sequence[Entities], predictions: Sequence[Entities], langua
     )
 
 
-def _scores(sums: Mapping[str, float]) -> dict[str, float]:
+def _scores(sums: Mapping[str, Any]) -> dict[str, Any]:
     return {"text_f1": f1_precision_recall(sums["right"], sums["predicted"], sums["gold"])["f1"]}
 
 

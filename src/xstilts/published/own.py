@@ -22,7 +22,7 @@ from xstilts.outside import MOST_BYTES, parse_json, read_bytes
 from xstilts.published import settings
 from xstilts.published.numbers import Published
 from xstilts.report.random_weights import RANDOM
-from xstilts.report.results import result_rows
+from xstilts.report.results import Results, study_results
 from xstilts.study import Study
 from xstilts.tasks import load
 
@@ -174,12 +174,11 @@ def from_store(store: Store, published: Published, study: str | None = None) -> 
     payloads = store.studies()
     if study is not None and study not in payloads:
         raise MissingNameError("study", study, list(payloads), where=str(store.root))
-    return [_of_payload(store, payloads[name], name, published) for name in payloads if study in (None, name)]
+    return [own_study(store, study_results(store, name), published) for name in payloads if study in (None, name)]
 
 
-def _of_payload(store: Store, payload: Mapping[str, Any], name: str, published: Published) -> OwnStudy:
-    nodes = {record["key"]: Node.from_json(record) for record in payload["nodes"]}
-    said = payload["study"]
+def own_study(store: Store, results: Results, published: Published) -> OwnStudy:
+    """A study of a store, from its results."""
 
     def trained(node: Node) -> int | None:
         file = store.path(node.key) / "training.json"
@@ -189,7 +188,11 @@ def _of_payload(store: Store, payload: Mapping[str, Any], name: str, published: 
         return rows if isinstance(rows, int) else None
 
     return _study(
-        name, result_rows(store, name), said, published, lambda row: settings.from_nodes(nodes, row["key"], trained)
+        results.name,
+        results.rows,
+        results.study,
+        published,
+        lambda row: settings.from_nodes(results.nodes, row["key"], trained),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xstilts.errors import MissingNameError
@@ -35,6 +36,51 @@ FIELDS = (
     "key",
 )
 """The fields of a row, always all of them; ``None`` where one does not apply."""
+Guesses = Mapping[tuple[str, str], Mapping[str, float]]
+"""(target, split) -> language -> what guessing scores; of scores made before this was kept there is none."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a store holds of one study, read once: tables, comparisons and pages are made of this.
+
+    Attributes:
+        name: of the study in the store.
+        payload: what was planned (``Store.save_study``).
+        nodes: key -> node.
+        rows: one for each number, as ``result_rows`` gives them.
+        main: those of ``rows`` that count for a task's main score, layer chosen by the declared rule.
+        guesses: what guessing scores.
+    """
+
+    name: str
+    payload: Mapping[str, Any]
+    nodes: Mapping[str, Node]
+    rows: list[dict[str, Any]]
+    main: list[dict[str, Any]]
+    guesses: Guesses
+
+    @property
+    def study(self) -> Mapping[str, Any]:
+        """The study, as the store records it."""
+        of: Mapping[str, Any] = self.payload["study"]
+        return of
+
+
+def study_results(store: Store, study: str) -> Results:
+    """Read every number of a study.
+
+    Raises:
+        MissingNameError: no such study.
+        StoreError: a score node is not what was committed; it names the node.
+    """
+    payload = _planned(store, study)[study]
+    nodes = _nodes(payload)
+    other = ("curve", "fixed_layer", "best_on_dev", "best_on_test")
+    marked = list(_marked_rows(store, payload, nodes, payload["cells"]))
+    rows = [row for row, _ in marked]
+    main = [row for row, counts in marked if counts and row["selection"] not in other]
+    return Results(study, payload, nodes, rows, main, _guesses(store, payload))
 
 
 def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
@@ -46,22 +92,7 @@ def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
         MissingNameError: no such study.
         StoreError: a score node is not what was committed; it names the node.
     """
-    studies = store.studies()
-    if study is not None and study not in studies:
-        raise MissingNameError("study", study, list(studies), where=str(store.root))
-    rows: list[dict[str, Any]] = []
-    for name, payload in studies.items():
-        if study is None or name == study:
-            rows.extend(_study_rows(store, payload))
-    return rows
-
-
-def main_rows(store: Store, study: str) -> list[dict[str, Any]]:
-    """The rows of ``study`` that count for a task's main score, layer chosen by the declared rule."""
-    other = ("curve", "fixed_layer", "best_on_dev", "best_on_test")
-    payload = store.studies()[study]
-    marked = _marked_rows(store, payload, payload["cells"])
-    return [row for row, main in marked if main and row["selection"] not in other]
+    return [row for name in _planned(store, study) for row in study_results(store, name).rows]
 
 
 def checkpoint_rows(store: Store, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -71,28 +102,34 @@ def checkpoint_rows(store: Store, payload: Mapping[str, Any]) -> list[dict[str, 
     """
     cells = payload.get("checkpoints", [])
     numbers = {cell["key"]: cell["number"] for cell in cells}
-    return [row | {"checkpoint": numbers[row["key"]]} for row, _ in _marked_rows(store, payload, cells)]
+    marked = _marked_rows(store, payload, _nodes(payload), cells)
+    return [row | {"checkpoint": numbers[row["key"]]} for row, _ in marked]
 
 
-def guesses(store: Store, study: str) -> dict[tuple[str, str], dict[str, float]]:
-    """(target, split) -> language -> what guessing scores; of scores made before this was kept there is none."""
+def _planned(store: Store, study: str | None) -> dict[str, dict[str, Any]]:
+    """Name -> record of one study, or of all."""
+    studies = store.studies()
+    if study is not None and study not in studies:
+        raise MissingNameError("study", study, list(studies), where=str(store.root))
+    return {name: payload for name, payload in studies.items() if study in (None, name)}
+
+
+def _nodes(payload: Mapping[str, Any]) -> dict[str, Node]:
+    return {record["key"]: Node.from_json(record) for record in payload["nodes"]}
+
+
+def _guesses(store: Store, payload: Mapping[str, Any]) -> Guesses:
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for cell in store.studies()[study]["cells"]:
-        file = store.path(cell["key"]) / "chance.json"
-        if (cell["target"], cell["split"]) not in found and file.is_file():
-            found[cell["target"], cell["split"]] = json.loads(file.read_text(encoding="utf-8"))
+    for cell in payload["cells"]:
+        at = cell["target"], cell["split"]
+        if at not in found and (file := store.path(cell["key"]) / "chance.json").is_file():
+            found[at] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
-def _study_rows(store: Store, payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for row, _ in _marked_rows(store, payload, payload["cells"]):
-        yield row
-
-
 def _marked_rows(
-    store: Store, payload: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+    store: Store, payload: Mapping[str, Any], nodes: Mapping[str, Node], cells: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], bool]]:
-    nodes = {record["key"]: Node.from_json(record) for record in payload["nodes"]}
     unfinished = [c["key"] for c in cells if not store.has(c["key"])]
     states = status(Graph(payload["study"]["name"], tuple(nodes.values())), store) if unfinished else {}
     for cell in cells:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ from xstilts import journey
 from xstilts.claims import page as claim_pages
 from xstilts.claims.claim import Evidence
 from xstilts.claims.ledger import ledger
-from xstilts.errors import MissingNameError
 from xstilts.graph.store import Store
 from xstilts.published import page as published_pages
 from xstilts.published.compare import Compared, compare
 from xstilts.published.numbers import Published, load_published
-from xstilts.published.own import from_store
+from xstilts.published.own import OwnStudy, own_study
 from xstilts.report.pages import check_page
+from xstilts.report.results import study_results
 from xstilts.study import load_study
 from xstilts.webpage.chapter import Chapters
 from xstilts.webpage.content import Chapter, Fold, Page, Section, Sheet, sheet_of
@@ -54,27 +54,24 @@ def page_of(store: Store, place: str, study: str | None = None, data: Path | Non
         MissingNameError: no such study.
         StoreError: a score node is damaged.
     """
-    payloads = store.studies()
-    if study is not None and study not in payloads:
-        raise MissingNameError("study", study, list(payloads), where=str(store.root))
-    chosen = {name: payload for name, payload in payloads.items() if study in (None, name)}
+    chosen = {name: study_results(store, name) for name in journey.studies(store, study)}
     chapters = Chapters(store, place, chosen)
     found = [chapters.chapter(name) for name in chosen]
     known = load_published()
-    shared = _shared(store, known, study, data, chapters.origins) if chosen else []
+    own = [own_study(store, results, known) for results in chosen.values()]
+    shared = _shared(own, known, data, chapters.origins) if chosen else []
     # Blocks of origin may have been asked for by the shared sections, too.
     whole: tuple[Chapter, ...] = tuple(chapters.with_origins(chapter) for chapter in found)
     title = study or (found[0].name if len(found) == 1 else store.root.name)
     last = max((line.finished for c in whole for o in c.origins for line in o.nodes), default="")
     made = f"Made by xstilts {xstilts.__version__}" + (f" from nodes finished until {last} UTC." if last else ".")
-    used = list(chosen.values())
+    used = [results.payload for results in chosen.values()]
     return Page(title, made, whole, tuple(shared), sources(used) if used else (), tuple(source_notes(used)))
 
 
 def _shared(
-    store: Store, known: Published, study: str | None, data: Path | None, origins: Mapping[str, Origins]
+    own: Sequence[OwnStudy], known: Published, data: Path | None, origins: Mapping[str, Origins]
 ) -> list[Section]:
-    own = from_store(store, known, study)
     compared = compare(own, known)
     recipes = {path.stem: load_study(path) for path in sorted(journey.RECIPES.glob("*.yaml"))}
     claims = ledger(Evidence(recipes, data, tuple(own), known))

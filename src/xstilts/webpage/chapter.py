@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from xstilts import journey
 from xstilts.errors import StatisticsError
+from xstilts.graph.node import Graph, Node
+from xstilts.graph.status import status
 from xstilts.graph.store import Store
 from xstilts.report.comparison.cells import Comparison
 from xstilts.report.comparison.compare import compare_study
 from xstilts.report.impact.answers import impact
 from xstilts.report.impact.measured import measurements
-from xstilts.report.results import guesses, result_rows
+from xstilts.report.results import Results
 from xstilts.report.retrieval_layers import Layers, layer_grids, layers_of
 from xstilts.report.table import Table
 from xstilts.webpage import languages, scores
@@ -30,17 +33,19 @@ SPLITS = ("test", "dev")
 class Chapters:
     """The chapters of one page; ``origins`` has the blocks that numbers point to, by study."""
 
-    def __init__(self, store: Store, place: str, payloads: Mapping[str, Mapping[str, Any]]) -> None:
-        self._store, self._place, self._payloads = store, shlex.quote(place), payloads
-        self._prefixes = {name: f"s{number}" for number, name in enumerate(payloads, start=1)}
-        self.origins = {name: Origins(store, of, place, self._prefixes[name]) for name, of in payloads.items()}
+    def __init__(self, store: Store, place: str, results: Mapping[str, Results]) -> None:
+        self._store, self._place, self._results = store, shlex.quote(place), results
+        self._prefixes = {name: f"s{number}" for number, name in enumerate(results, start=1)}
+        self.origins = {name: Origins(store, of, place, self._prefixes[name]) for name, of in results.items()}
 
     def chapter(self, name: str) -> Chapter:
         """All that the store knows of one study."""
-        payload, prefix = self._payloads[name], self._prefixes[name]
-        (report,) = journey.status_report(self._store, name)
+        results, prefix = self._results[name], self._prefixes[name]
+        payload = results.payload
+        states = status(Graph(name, tuple(results.nodes.values())), self._store)
+        counts: Counter[str] = Counter(states.values())
         found, why_not = self._compared(name)
-        layers = layers_of(result_rows(self._store, name), payload["study"])
+        layers = layers_of(results.rows, payload["study"])
         measured = impact(self._store, name) if measurements(self._store, name) else None
         sections = (
             self._scores(name, found, why_not),
@@ -53,17 +58,21 @@ class Chapters:
                 else self._unmeasured(payload, prefix)
             ),
         )
-        failed = tuple((f["title"], str(f.get("text", "")), _why(f["key"], self._place)) for f in report["failed"])
         return Chapter(
             id=prefix,
             name=name,
             title=str(payload["study"].get("title") or ""),
-            state=_state(report["states"]),
-            failures=failed,
-            summary=summary(payload, report["states"], next((of for of in found.values() if of), ()), layers, measured),
+            state=_state(counts),
+            failures=tuple(self._failure(results.nodes[key]) for key, state in states.items() if state == "failed"),
+            summary=summary(payload, counts, next((of for of in found.values() if of), ()), layers, measured),
             sections=sections,
             origins=(),
         )
+
+    def _failure(self, node: Node) -> tuple[str, str, str]:
+        """A failed node's title, what it said, and the command that tells more."""
+        text = str((self._store.failure(node.key) or {}).get("text", ""))
+        return node.title, text, f"xstilts why {node.key[:12]} --store {self._place}"
 
     def with_origins(self, chapter: Chapter) -> Chapter:
         """The chapter with every block that its numbers, and those of shared sections, point to."""
@@ -72,13 +81,13 @@ class Chapters:
     def _compared(self, name: str) -> tuple[dict[str, list[Comparison]], str]:
         """Split -> the comparisons of its models; and why there are none, where no arm can be compared with."""
         try:
-            return {split: compare_study(self._store, name, split) for split in SPLITS}, ""
+            return {split: compare_study(self._store, self._results[name], split) for split in SPLITS}, ""
         except StatisticsError as error:
             return {split: [] for split in SPLITS}, str(error)
 
     def _scores(self, name: str, found: Mapping[str, Sequence[Comparison]], why_not: str) -> Section:
-        payload, prefix = self._payloads[name], self._prefixes[name]
-        tables = [table for table in journey.tables(self._store, name, by_language=False) if table.first == "arm"]
+        results, prefix = self._results[name], self._prefixes[name]
+        tables = journey.study_tables(self._store, results, by_language=False)
         blocks: list[Sheet | Figures | Fold] = []
         if why_not:
             blocks += [scores.plain_sheet(table) for table in tables]
@@ -88,7 +97,7 @@ class Chapters:
             for of in found[split]:
                 drawn = scores.difference_figures(of, _whose(of, found[split])) if split == shown[0] else None
                 of_split += [drawn] if drawn is not None else []
-                of_split.append(self._sheet(name, payload, of, tables))
+                of_split.append(self._sheet(name, of, tables))
             blocks += of_split if split == shown[0] else [Fold(f"The same on {split}", tuple(of_split))]
         if not blocks:
             lead = f"No scores yet: xstilts run makes them, xstilts status {name} --store {self._place} says what is missing."
@@ -99,18 +108,19 @@ class Chapters:
             )
         return Section(f"{prefix}-scores", "What intermediate training changes", lead, tuple(blocks))
 
-    def _sheet(self, name: str, payload: Mapping[str, Any], of: Comparison, tables: Sequence[Table]) -> Sheet:
+    def _sheet(self, name: str, of: Comparison, tables: Sequence[Table]) -> Sheet:
+        results = self._results[name]
         guessed = {
             target: sum(values.values()) / len(values)
-            for (target, split), values in guesses(self._store, name).items()
+            for (target, split), values in results.guesses.items()
             if split == of.split and values
         }
         notes = next((table.notes for table in tables if table.title == f"{of.model}, {of.split}"), ())
-        marks = scores.run_marks(self._store, payload, of.model, of.split)
-        return scores.score_sheet(of, list(payload["study"]["arms"]), guessed, marks, self.origins[name], notes)
+        marks = scores.run_marks(self._store, results.payload, of.model, of.split)
+        return scores.score_sheet(of, list(results.study["arms"]), guessed, marks, self.origins[name], notes)
 
     def _languages(self, name: str, found: Mapping[str, Sequence[Comparison]]) -> Iterator[Section]:
-        study, prefix, origins = self._payloads[name]["study"], self._prefixes[name], self.origins[name]
+        study, prefix, origins = self._results[name].study, self._prefixes[name], self.origins[name]
         shown = next((of for of in found.values() if of), [])
         made = (languages.heat_panels(of, study, origins, _whose(of, shown), legend=of is shown[0]) for of in shown)
         panels = [panel for panel in made if panel is not None]
@@ -127,7 +137,7 @@ class Chapters:
             yield Section(f"{prefix}-gap", "What is lost on the way", lead, tuple(blocks))
 
     def _layers(self, name: str, found: Sequence[Layers]) -> Iterator[Section]:
-        study, prefix, origins = self._payloads[name]["study"], self._prefixes[name], self.origins[name]
+        study, prefix, origins = self._results[name].study, self._prefixes[name], self.origins[name]
         baseline = next((arm for arm, of in study["arms"].items() if of["intermediate"] is None), None)
         figures = layer_figures(found, baseline)
         if figures is not None:
@@ -175,7 +185,3 @@ def _state(states: Mapping[str, int]) -> str:
         f"Not finished: {done:,} of {every:,} nodes are done, {left}. The same xstilts run goes on; "
         "what follows is of what is done."
     )
-
-
-def _why(key: str, place: str) -> str:
-    return f"xstilts why {key[:12]} --store {place}"

@@ -9,6 +9,7 @@ from typing import Any
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
 from xstilts.report.grid import number
+from xstilts.report.results import Results
 from xstilts.webpage.content import NodeLine, Origin
 
 SHORT = 12
@@ -21,16 +22,16 @@ class Origins:
 
     Args:
         store: with the finished nodes.
-        payload: what the store records of the study.
+        results: of the study.
         place: the store as the reader names it in a command.
         prefix: begins the ids of this study's blocks.
     """
 
-    def __init__(self, store: Store, payload: Mapping[str, Any], place: str, prefix: str) -> None:
+    def __init__(self, store: Store, results: Results, place: str, prefix: str) -> None:
         self._store, self._place, self._prefix = store, shlex.quote(place), prefix
-        self._nodes = {record["key"]: Node.from_json(record) for record in payload["nodes"]}
+        self._nodes = results.nodes
         self._keys: dict[tuple[str, str, str, str], list[str]] = {}
-        for cell in payload["cells"]:
+        for cell in results.payload["cells"]:
             at = cell["model"], cell["arm"], cell["target"], cell["split"]
             if store.has(cell["key"]):
                 self._keys.setdefault(at, []).append(cell["key"])

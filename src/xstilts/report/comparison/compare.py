@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import MissingNameError, StatisticsError
+from xstilts.errors import StatisticsError
 from xstilts.graph.store import Store
 from xstilts.report.comparison.cells import Comparison, Drawn, Paired, judged
 from xstilts.report.comparison.columns import columns_of
@@ -16,7 +16,7 @@ from xstilts.report.comparison.scores import BEST, Row, Scores, best_arms, with_
 from xstilts.report.comparison.to_come import Test, tests_to_come
 from xstilts.report.masked_lm import MASKED_LM
 from xstilts.report.random_weights import random_notes
-from xstilts.report.results import main_rows
+from xstilts.report.results import Results
 from xstilts.report.retries import retry_notes
 from xstilts.report.sources import baseline_of, source_of
 from xstilts.statistics.bootstrap import check_rounds
@@ -29,28 +29,23 @@ Folder = Callable[[str], Path]
 
 
 def compare_study(
-    store: Store, study: str, split: str = "test", *, level: float | None = None, rounds: int = ROUNDS
+    store: Store, results: Results, split: str = "test", *, level: float | None = None, rounds: int = ROUNDS
 ) -> list[Comparison]:
     """One comparison for each model of a study that has scores on the split.
 
     Args:
         store: with the study's scores; those that are missing are left out, and said.
-        study: its name.
+        results: of the study (``report.results.study_results``).
         split: ``dev`` or ``test``.
         level: another one than the study declares.
         rounds: draws of the example bootstrap; 0 for none.
 
     Raises:
-        MissingNameError: no such study.
         StatisticsError: a level not between 0 and 1, too few rounds for it, or no arm to compare with.
-        StoreError: a score node is damaged.
+        StoreError: the rows that a score node keeps do not give its score.
     """
-    studies = store.studies()
-    if study not in studies:
-        raise MissingNameError("study", study, list(studies), where=str(store.root))
-    payload = studies[study]
+    payload, rows = results.payload, results.main
     declared = Declared(**payload["study"].get("comparison", {}))
-    rows = main_rows(store, study)
     asked = None if level in (None, declared.level) else level
     against = _against(payload["study"], declared.against)
     to_come = tests_to_come(payload, split, against, declared.family, store.has)
@@ -74,7 +69,7 @@ def compare(
     """The comparison of rows, wherever they are from.
 
     Args:
-        rows: those that count for main scores, of all splits (``report.results.main_rows``).
+        rows: those that count for main scores, of all splits (``report.results.Results.main``).
         study: as the store records it.
         split: which one is compared.
         declared: level, correction, family and the arm to compare with.

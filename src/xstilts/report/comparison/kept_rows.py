@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -89,13 +89,13 @@ def _drawn(
     sums = resampled_sums(aligned, rounds, task.name if task.parallel else f"{task.name} {language}")
     by_file = {}
     for number, file in enumerate(rows):
-        own = sums[:, number * len(columns) : (number + 1) * len(columns)].tolist()
-        again_and_again = ({ROWS: len(aligned), **dict(zip(columns, drawn, strict=True))} for drawn in own)
-        by_file[file] = np.array([_main_score(task, drawn) for drawn in again_and_again])
+        own = sums[:, number * len(columns) : (number + 1) * len(columns)]
+        by_file[file] = _main_score(task, {ROWS: len(aligned), **dict(zip(columns, own.T, strict=True))})
     return {at: by_file[file] for at, file in files.items()}
 
 
-def _main_score(task: Task, sums: Mapping[str, float]) -> float:
+def _main_score(task: Task, sums: Mapping[str, Any]) -> Any:
+    """A number, or one for each draw, as the sums are."""
     scores = cast(Additive, task.metric).scores(sums)  # ``_task`` has looked
     return xtreme.mean(scores[name] for name in task.main_score)
 

@@ -36,7 +36,7 @@ class Scores:
 
     @staticmethod
     def of(rows: Iterable[Row], model: str, split: str) -> Scores:
-        """The scores among the main rows of a study (``report.results.main_rows``)."""
+        """The scores among the main rows of a study (``report.results.Results.main``)."""
         parts: dict[Place, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         keys: dict[Place, str] = {}
         states: dict[Place, dict[str, str]] = defaultdict(dict)
