@@ -60,7 +60,7 @@ NOT_RUN = {
     (
         "xstilts run study.yaml --data data --store store --on slurm --jobs 4 --slurm partition=gpu --slurm time=240 "
         "--slurm gpus_per_node=1 --slurm cpus_per_task=8 --device cuda:0"
-    ): "needs Slurm; tests/test_slurm.py has a queue of its own",
+    ): "needs Slurm; tests/slurm has a queue of its own",
     "xstilts bench MODEL --target xnli --data DATA": "starts fresh processes; tests/bench/test_one_model.py waits for them",
     "xstilts bench xxl --target xnli --data DATA --written 1,8,32 --rows 32 --seconds 10": (
         "needs 5 GB of weights; tests/bench has a tiny model that writes"

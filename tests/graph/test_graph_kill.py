@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toy_driver import graph
+from toy_driver import graph, saving
 from toy_graph import contents, go, leftovers
 
 from xstilts.graph.owner import birth
@@ -29,11 +29,11 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(store: Store, log: Path) -> Iterator[Start]:
-    """Starts drivers on the store: (slots, seconds that a node sleeps)."""
+    """Starts drivers on the store: (slots, seconds that a node sleeps), or as ``toy_driver`` says."""
     with ExitStack() as ending:
 
-        def begin(slots: int = 2, sleep: float = SLEEP) -> subprocess.Popen[bytes]:
-            command = [*DRIVER, str(store.root), str(slots), str(sleep)]
+        def begin(slots: int = 2, sleep: float = SLEEP, *saving: object) -> subprocess.Popen[bytes]:
+            command = [*DRIVER, str(store.root), str(slots), str(sleep), *map(str, saving)]
             driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             ending.callback(driver.communicate)
             ending.callback(driver.kill)
@@ -137,6 +137,43 @@ def test_ctrl_c_and_sigterm_leave_nothing_behind(
     assert end(start())[0] == 0
     assert sorted(started(log)[log_length:]) == sorted(set(expected) - before)
     assert contents(store) == expected
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu+cpu"])
+def test_told_twice_from_all_sides_trainings_save_once_and_go_on(
+    store: Store, log: Path, start: Start, device: str
+) -> None:
+    """What Slurm does that cancels a job: it tells all its processes, and its script tells the run once more."""
+    (made,) = saving(0.5)
+    driver = start(1, 0.0, device, 0.5)
+    processes = len(device.split("+"))
+    wait_for(lambda: len(list(store.root.glob("work/*/*/*/defers"))) and len(started(log)) == processes)
+    time.sleep(0.2)  # the others of a group are there, too
+    for worker in psutil.Process(driver.pid).children():
+        worker.terminate()
+    driver.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    driver.send_signal(signal.SIGTERM)
+    status, said = end(driver)
+    assert status == 143, said
+    assert store.failures() == []
+    assert store.leases.has_checkpoints(made.key)
+    assert store.owner(made.key) is None
+    assert end(start(1, 0.0, device, 0.5))[0] == 0
+    assert len(started(log)) == 2 * processes, "once more, to its end"
+    assert leftovers(store) == []
+
+
+def test_a_worker_that_somebody_tells_to_stop_fails_no_node(store: Store, log: Path, start: Start) -> None:
+    (made,) = saving(0.0)
+    driver = start(1, 0.0, "cpu", 0.0)
+    wait_for(lambda: list(store.root.glob("work/*/*/*/defers")))
+    (worker,) = psutil.Process(driver.pid).children()
+    worker.terminate()
+    code, said = end(driver)
+    assert code == 0, said
+    assert started(log) == [made.key, made.key]
+    assert store.failures() == []
 
 
 def test_two_drivers_one_killed(store: Store, log: Path, start: Start, expected: dict[str, dict[str, str]]) -> None:

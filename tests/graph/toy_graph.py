@@ -35,9 +35,10 @@ def go(
     keep_going: bool = True,
     wanted: Collection[str] | None = None,
     command: Sequence[str] = WORKER,
+    device: str = "cpu",
 ) -> Summary:
     listen = events.append if events is not None else lambda event: None
-    resources = [Resources(threads=1)] * slots
+    resources = [Resources(threads=1, device=device)] * slots
     engine = LocalEngine(resources, command)
     return run(graph, store, engine, listen=listen, keep_going=keep_going, wanted=wanted)
 

@@ -2,8 +2,8 @@
 
 Spec: ``text`` (written), ``sleep`` (seconds, between two halves of the file), ``fail``, ``signal`` (to itself),
 ``exit``, ``print``, ``errno``, ``link``, ``steps`` (progress), ``saves`` (a checkpoint first), ``raises`` (the name of an
-error), ``once`` (a file: die only if it is absent), ``wait`` (for this file, between the halves), ``rank`` (of a group: only
-this process misbehaves).
+error), ``defers`` (until SIGTERM, and then takes so many seconds to save), ``once`` (a file: die only if it is absent),
+``wait`` (for this file, between the halves), ``rank`` (of a group: only this process misbehaves).
 """
 
 import builtins
@@ -20,6 +20,7 @@ from typing import Any
 from xstilts import errors
 from xstilts.graph.claim import Claim
 from xstilts.graph.node import Node, Resources
+from xstilts.graph.stopping import deferred, leave_if
 from xstilts.graph.worker import Progress, serve
 
 
@@ -43,6 +44,8 @@ def execute(
         for step in range(spec.get("steps", 0)):
             progress(step + 1, spec["steps"], "steps", loss=0.5)
         time.sleep(spec.get("sleep", 0))
+        if "defers" in spec:
+            save_when_told(Claim.of(out), spec["defers"])
         while "wait" in spec and not Path(spec["wait"]).exists():
             time.sleep(0.005)
         stream.write(f"{gathered})")
@@ -51,6 +54,18 @@ def execute(
     log(f"end {os.getpid()} {node.key}")
     seen = {"rows": len(gathered), "threads_seen": os.environ["OMP_NUM_THREADS"]}
     return {**seen, "of": resources.processes} if resources.processes > 1 else seen
+
+
+def save_when_told(claim: Claim, seconds: float) -> None:
+    """As a training does; it goes on from what it saved."""
+    if not (claim.checkpoints / "step-1").exists():
+        with deferred() as told:
+            (claim.folder / "defers").touch()
+            while not told():
+                time.sleep(0.005)
+            time.sleep(seconds)
+            (claim.checkpoints / "step-1").mkdir(parents=True, exist_ok=True)
+            leave_if(True)
 
 
 def misbehave(spec: Mapping[str, Any], out: Path) -> None:

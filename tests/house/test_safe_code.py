@@ -23,6 +23,7 @@ FORBIDDEN = {
         "marshal",
         "runpy",
         "jsonpickle",
+        "submitit",
     ),
     *(
         "tarfile",

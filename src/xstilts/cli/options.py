@@ -110,7 +110,7 @@ Address = Annotated[
     typer.Option(help="With --on ray: HOST:PORT of its head; default: the cluster this machine is part of."),
 ]
 Jobs = Annotated[
-    int, typer.Option(min=0, help="With --on slurm: how many jobs to queue; 0 only follows those that run.")
+    int, typer.Option(min=0, help="With --on slurm: how many jobs there shall be; 0 only follows those that are there.")
 ]
 SlurmOptions = Annotated[
     list[str] | None,

@@ -106,7 +106,8 @@ def run(
     from xstilts.engines import check_precision, local_engine, ray_engine
     from xstilts.graph.progress import Display
     from xstilts.report import show
-    from xstilts.slurm import run_jobs, sbatch_options
+    from xstilts.slurm.follow import run_jobs
+    from xstilts.slurm.jobs import sbatch_options
     from xstilts.tracking import tracker
 
     devices, task_files = device or ["cpu"], task_file or []
@@ -120,7 +121,8 @@ def run(
             display = stack.enter_context(Display(err, len(planned.graph.nodes)))
             if on == "slurm":
                 check_precision(planned, devices)
-                planned, ended = run_jobs(planned, opened, sys.argv[1:], jobs, sbatch_options(slurm or ()), display)
+                options = sbatch_options(slurm or (), devices, threads)
+                planned, ended = run_jobs(planned, opened, sys.argv[1:], jobs, options, display)
             elif on == "ray":
                 engine = stack.enter_context(ray_engine(planned, opened, slots[0], devices, threads, address))
                 planned, ended = journey.run_study(planned, opened, engine, display, trackers)

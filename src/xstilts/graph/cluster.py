@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import xstilts
-from xstilts.errors import StoreError, XstiltsError
+from xstilts.errors import XstiltsError
 from xstilts.graph.disk import aside
 from xstilts.graph.engine import Hear, Outcome, Place, WorkerLostError
 from xstilts.graph.failure import Failure
-from xstilts.graph.hand import Hand
+from xstilts.graph.hand import ERRORS, Hand
 from xstilts.graph.node import Node
 from xstilts.graph.places import Machine
 from xstilts.graph.store import Store
@@ -92,9 +92,8 @@ class RayWorker:
                     if event["event"] == "outcome":
                         return _outcome(event)
                     if event["event"] == "error":
-                        raise (StoreError if event["store"] else XstiltsError)(
-                            event["what"], where=event["where"], hint=event["hint"]
-                        )
+                        text = {"where": event["where"], "hint": event["hint"]}
+                        raise ERRORS.get(event["kind"], XstiltsError)(event["what"], **text)
                     hear(event)
         except ray.exceptions.RayActorError as error:
             self._hand = self._ready = None

@@ -129,12 +129,12 @@ def write_json(path: Path, value: Any, *, compact: bool = False) -> None:
     write_whole(path, as_text(value, compact=compact))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """``write_json`` for a text."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """``write_json`` for any content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = aside(path)
     try:
-        write_synced(fresh, text)
+        write_synced(fresh, content)
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ class Outcome:
 
 
 class WorkerLostError(XstiltsError):
-    """A worker's machine is gone, or cannot be reached; no node is to blame."""
+    """A worker's machine is gone or cannot be reached, or it was told to stop; no node is to blame."""
 
 
 class Worker(Protocol):
@@ -52,7 +52,7 @@ class Worker(Protocol):
         """Make one attempt at a node whose parents are finished.
 
         Raises:
-            WorkerLostError: nobody knows how it ended. The worker may be waited for again.
+            WorkerLostError: it may not have ended. The worker may be waited for again.
             StoreError: the disk refuses: no other node would fare better.
             XstiltsError: no process can be started here.
         """

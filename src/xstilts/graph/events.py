@@ -97,3 +97,10 @@ class SlotWaiting(Event):
     """The worker with number ``slot`` has no machine to run on yet, or has lost it."""
 
     slot: int
+
+
+@dataclass(frozen=True)
+class Said(Event):
+    """What people should know of the run as a whole."""
+
+    text: str

@@ -129,7 +129,9 @@ class WorkerGroup:
                 return member.execute(node, parents, own, progress if rank == 0 else lambda _: None)
             except WorkerDiedError as death:
                 place = f"process {rank + 1} of {len(self._members)}"
-                return WorkerDiedError(f"{place} on {self._resources.device}: {death.text}", ready=death.ready)
+                return WorkerDiedError(
+                    f"{place} on {self._resources.device}: {death.text}", ready=death.ready, told=death.told
+                )
 
         with ThreadPoolExecutor(len(self._members)) as threads:
             asked = [threads.submit(ask, rank) for rank in range(len(self._members))]

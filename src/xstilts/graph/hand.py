@@ -12,10 +12,13 @@ from dataclasses import asdict
 from typing import Any
 
 from xstilts.errors import StoreError, XstiltsError
+from xstilts.graph.engine import WorkerLostError
 from xstilts.graph.local import LocalWorker
 from xstilts.graph.node import Node, Resources
 from xstilts.graph.store import Store
 
+ERRORS = {"store": StoreError, "lost": WorkerLostError}
+"""What a run must tell apart, under the names that travel."""
 HEAR_SECONDS = 0.5
 """How long a question for news is kept open."""
 
@@ -89,9 +92,10 @@ class Hand:
             return {"event": "outcome", **asdict(self._worker.attempt(node, self._tell))}
         except XstiltsError as error:
             text = {"what": error.what, "where": error.where, "hint": error.hint}
-            return {"event": "error", "store": isinstance(error, StoreError), **text}
+            kind = next((kind for kind in ERRORS if isinstance(error, ERRORS[kind])), "")
+            return {"event": "error", "kind": kind, **text}
         except BaseException:
-            return {"event": "error", "store": False, "what": traceback.format_exc(), "where": "", "hint": ""}
+            return {"event": "error", "kind": "", "what": traceback.format_exc(), "where": "", "hint": ""}
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         with self._news:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.errors import StoreError, XstiltsError
-from xstilts.graph.engine import Hear, Outcome, Place
+from xstilts.graph.engine import Hear, Outcome, Place, WorkerLostError
 from xstilts.graph.failure import Failure
 from xstilts.graph.group import AnyWorker, start_worker
 from xstilts.graph.node import Node, Resources
@@ -162,6 +162,9 @@ class LocalWorker:
         if self._killed:
             self.store.release(node.key)
             return Outcome("released")
+        if death.told:  # by whoever signals all processes of a job: the driver, too, in a moment
+            self.store.release(node.key)
+            raise WorkerLostError(f"its process was told to stop ({death.text})")
         return self._failed(node, Failure("WorkerDied", death.text, stderr=said))
 
     def kill(self, *, save: bool = False) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.graph.node import Node, Resources
+from xstilts.graph.stopping import STOPPED
 
 GOODBYE_SECONDS = 5.0
 """How long an idle worker may take to leave before it is killed."""
@@ -29,11 +30,12 @@ class WorkerDiedError(Exception):
     Args:
         text: how.
         ready: whether it had started well.
+        told: whether it left because somebody asked it to (see ``stopping``).
     """
 
-    def __init__(self, text: str, *, ready: bool) -> None:
+    def __init__(self, text: str, *, ready: bool, told: bool = False) -> None:
         super().__init__(text)
-        self.text, self.ready = text, ready
+        self.text, self.ready, self.told = text, ready, told
 
 
 class WorkerProcess:
@@ -103,7 +105,8 @@ class WorkerProcess:
                 continue
             chunk = self._read_chunk()
             if not chunk:
-                raise WorkerDiedError(self._how_it_ended(), ready=self._ready)
+                text = self._how_it_ended()
+                raise WorkerDiedError(text, ready=self._ready, told=self._process.returncode == STOPPED)
             self._rest += chunk
 
     def _read_chunk(self) -> bytes:

@@ -20,6 +20,7 @@ from xstilts.graph.events import (
     NodeProgress,
     NodeSetAside,
     NodeStarted,
+    Said,
     SlotWaiting,
 )
 
@@ -101,9 +102,9 @@ class Display:
             self._console.print(escape(text), style="yellow", soft_wrap=True, highlight=False)
         elif isinstance(event, NodeElsewhere):
             self._console.print(escape(f"waiting: {event.message}"), style="yellow", soft_wrap=True, highlight=False)
-        elif isinstance(event, SlotWaiting):
-            text = f"waiting: worker {event.slot} has no machine yet"
-            self._console.print(text, style="yellow", soft_wrap=True, highlight=False)
+        elif isinstance(event, SlotWaiting | Said):
+            text = event.text if isinstance(event, Said) else f"waiting: worker {event.slot} has no machine yet"
+            self._console.print(escape(text), style="yellow", soft_wrap=True, highlight=False)
 
     def _warn(self, event: NodeProgress) -> None:
         """A training that went on from a checkpoint, but not the newest or not as before, or ran out of memory: said once."""

@@ -165,8 +165,8 @@ def _drive(
         for number in _useful(engine, [*schedule.nodes.values()])
     ]
     running = len(slots)
-    try:
-        with _sigterm_raises():
+    with _sigterm_raises():
+        try:
             for slot in slots:
                 slot.start()
             while running:
@@ -175,20 +175,20 @@ def _drive(
                     running -= 1
                 else:
                     listen(post)
-    except BaseException as error:
-        schedule.stop()
-        begun = [slot for slot in slots if slot.ident is not None]
-        if isinstance(error, _Terminated):
-            _let_save(begun)
-        for slot in begun:
-            slot.interrupt()
-        # A node being committed is let finish: it is whole, only its flushing is slow.
-        for slot in begun:
-            slot.join()
-        if isinstance(error, KeyboardInterrupt):
-            number = error.args[0] if isinstance(error, _Terminated) else signal.SIGINT
-            raise Interrupted(number, _summary(schedule, started)) from error
-        raise
+        except BaseException as error:
+            schedule.stop()
+            begun = [slot for slot in slots if slot.ident is not None]
+            if isinstance(error, _Terminated):
+                _let_save(begun)
+            for slot in begun:
+                slot.interrupt()
+            # A node being committed is let finish: it is whole, only its flushing is slow.
+            for slot in begun:
+                slot.join()
+            if isinstance(error, KeyboardInterrupt):
+                number = error.args[0] if isinstance(error, _Terminated) else signal.SIGINT
+                raise Interrupted(number, _summary(schedule, started)) from error
+            raise
 
 
 def _useful(engine: Engine, nodes: Sequence[Node]) -> list[int]:
@@ -202,7 +202,7 @@ def _useful(engine: Engine, nodes: Sequence[Node]) -> list[int]:
 
 
 def _let_save(slots: Sequence[Slot]) -> None:
-    """Give trainings the time to save, which a cluster grants with SIGTERM; a second signal ends it."""
+    """Give trainings the time to save, which a cluster grants with SIGTERM; Ctrl-C ends it."""
     deadline = time.monotonic() + SAVE_SECONDS
     for slot in slots:
         slot.interrupt(save=True)
@@ -225,7 +225,7 @@ def _summary(schedule: Schedule, started: float) -> Summary:
 
 
 STOPPING = ("SIGTERM", "SIGUSR1", "SIGUSR2")
-"""What clusters send before they take a machine back: Slurm whichever of them it is told, submitit the last."""
+"""What clusters send before they take a machine back: Slurm whichever of them it is told."""
 
 
 class _Terminated(KeyboardInterrupt):
@@ -234,10 +234,17 @@ class _Terminated(KeyboardInterrupt):
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """In the main thread, the signals of ``STOPPING`` end the run as Ctrl-C does."""
+    """In the main thread, the first signal of ``STOPPING`` ends the run as Ctrl-C does.
+
+    Others find it saving: a scheduler tells all processes of a job, and so may the script that the job is.
+    """
+    told = False
 
     def handler(number: int, frame: FrameType | None) -> None:
-        raise _Terminated(number)
+        nonlocal told
+        if not told:
+            told = True
+            raise _Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
