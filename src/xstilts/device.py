@@ -108,5 +108,5 @@ def nvidia_smi(device: str, fields: str) -> str:
 def worker_threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:
     """CPU threads of one process, and of all of them together; ``threads`` of one, or the cores shared evenly."""
     processes = sum(len(members(device)) for device in devices)
-    share = threads or max(1, cores() // processes)
+    share = max(1, cores() // processes) if threads is None else threads
     return share, max(share, min(share * processes, cores()))

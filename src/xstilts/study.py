@@ -181,7 +181,7 @@ class Study(Frozen):
     languages: Languages | tuple[str, ...] = "all"
     own_languages: dict[Code, OwnLanguage] = Field(default_factory=dict)
     splits: tuple[Literal["dev", "test"], ...] = ("dev", "test")
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((1, 2, 3), min_length=1)
     source: str = "en"
     precision: Precision = "auto"
     data: Data = Data()

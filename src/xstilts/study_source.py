@@ -59,17 +59,12 @@ def chosen_study(
     Relative folders of its models start beside the study file; of a study without a file, in the current folder.
 
     Raises:
-        StudyError: as ``read_study``; the same seed twice, or none.
+        StudyError: as ``read_study``; seeds that cannot be.
         MissingNameError: ``model_folders`` names a model that the study has not.
     """
     study, beside = (source, Path.cwd()) if isinstance(source, Study) else (read_study(source), source.resolve().parent)
     study = _placed(study, model_folders or {}, beside)
-    if seeds is None:
-        return study
-    if not seeds or len(set(seeds)) < len(seeds):
-        what = f"the same seed twice in {', '.join(map(str, seeds))}" if seeds else "no seed is named"
-        raise StudyError(what, where="--seeds")
-    return study.model_copy(update={"seeds": tuple(seeds)})
+    return study if seeds is None else parse_study({**dict(study), "seeds": seeds}, where="")
 
 
 def _placed(study: Study, model_folders: Mapping[str, Path], beside: Path) -> Study:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -24,7 +25,10 @@ from xstilts.graph.node import Resources
 from xstilts.graph.store import Store
 from xstilts.graph.worker import Progress
 from xstilts.journey import plan_study
+from xstilts.own_text.reading import own_examples
 from xstilts.study import parse_study
+from xstilts.task_types.span import Answer
+from xstilts.tasks import load
 
 FEW: dict[str, Any] = {"max_steps": 2, "batch_size": 6}
 
@@ -144,6 +148,15 @@ def test_a_model_of_the_hub_is_named_by_its_owner(tmp_path: Path, monkeypatch: p
         xstilts.load("no/such@v2")
 
 
+class Frame:
+    """A table as pandas has them: it gives the names of its columns, one after the other."""
+
+    columns = ("text",)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+
 def wrong_calls() -> Iterator[tuple[Callable[[Any], object], type[Exception], str]]:
     def base() -> xstilts.LoadedModel:
         return xstilts.load(tiny_model())
@@ -153,17 +166,28 @@ def wrong_calls() -> Iterator[tuple[Callable[[Any], object], type[Exception], st
     yield lambda _: base().embed(["a"], layer=9), ModelError, r"layer: layer 9"
     yield lambda _: base().embed(["a", 3]), DataError, r"rows\[1\]: a row of type int: 3; needed: a text"
     yield lambda _: base().embed("no such text.txt"), DataError, "no such text.txt: cannot read"
+    yield lambda _: base().embed("one long text " * 99), DataError, r"cannot read.*\n.*in a list: \[text\]"
     yield lambda _: base().embed([]), DataError, "there is no row"
+    yield lambda _: base().embed({"text": "a"}), DataError, "^rows: a dict is not read row by row"
+    yield lambda _: base().embed(Frame()), DataError, r"a Frame is not read.*\n.*to_dict\('records'\)"
+    yield lambda _: xstilts.load(tiny_model(), precision=cast(Any, "fp16")).embed(["a"]), MissingNameError, "bf16"
+    yield lambda _: xstilts.load(tiny_model(), stream=cast(Any, True)), MissingNameError, "^stream: .*'True'"
+    yield lambda _: xstilts.load(tiny_model(), max_length=0).embed(["a"]), ModelError, "^max_length: "
+    yield lambda _: xstilts.load(tiny_model(), task_file="no.py").bench("pawsx"), DataError, r"/no\.py: cannot read"
     yield lambda _: xstilts.load(tiny_model(), device="gpu").embed(["a"]), ModelError, "device: device 'gpu'"
     yield lambda _: xstilts.load(tiny_model(), max_length=999).embed(["a"]), ModelError, "max_length=999 was asked"
     yield lambda _: base().train("pawx", rows()), MissingNameError, "pawsx"
     yield lambda _: base().train("tatoeba", rows()), ModelError, "without any training"
     yield lambda _: base().train("pawsx", rows(), epoch=1), MissingNameError, "epochs"
     yield lambda _: base().train("pawsx", rows(), epochs=-1), StudyError, "training.epochs"
+    yield lambda _: base().train("pawsx", rows(), seed=-1), StudyError, "^seed: -1 is no whole number from 0"
+    yield lambda _: base().train("pawsx", rows(), micro_batch_tokens=0), StudyError, "^micro_batch_tokens: 0"
     yield lambda _: base().train("pawsx", [("a", "b")]), DataError, r"rows\[0\]: .*label"
+    yield lambda _: base().train("pawsx", rows(), dev=[("a", "b")]), DataError, r"^dev\[0\]: .*label"
     yield lambda of: base().train("pawsx", rows(), to=of.folder), StoreError, "^to /.*nothing is overwritten"
     yield lambda of: of.predict([("a", "b"), ("a",)]), DataError, r"rows\[1\].*\n.*skip_bad=True"
-    yield lambda of: of.score([{"first": "a", "second": "b", "label": "maybe"}]), DataError, "'maybe' is none of 0, 1"
+    yield lambda of: of.predict(["a", "b"]), DataError, r"rows\[0\]: a row of type str: 'a'; needed: a pair"
+    yield lambda of: of.score([{"first": "a", "second": "b", "label": 1}]), DataError, "label 1 is none of '0', '1'"
     yield lambda of: of.bench("pawsx", data="nowhere"), DataError, "nowhere"
     yield lambda of: of.bench("pawsx", data=tiny_data(), rows=0), MeasurementError, "^rows: .*greater"
 
@@ -174,3 +198,50 @@ def test_errors_speak_to_a_python_user(number: int, trained: xstilts.LoadedModel
     with pytest.raises(kind, match=says) as caught:
         call(trained)
     assert "--" not in str(caught.value)
+
+
+WORDS: dict[str, Any] = {"words": ["a", "b"]}
+ASKED: dict[str, Any] = {"question": "q", "context": "a b"}
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "says"),
+    [
+        ("udpos", {**WORDS, "tags": [7, 15]}, "tag 7 is none of 'ADJ', "),
+        ("udpos", {**WORDS, "tags": ["NOUN", "NN"]}, "tag 'NN' is none of 'ADJ', "),
+        ("udpos", {**WORDS, "tags": 7}, "'tags' must be a list, found 7"),
+        ("udpos", {**WORDS, "tags": ["NOUN"]}, "2 words, but 1 tags"),
+        ("ccg", {**WORDS, "tags": ["N", 7]}, "tag 7 is no text"),
+        ("xquad", {**ASKED, "answers": 2}, "'answers' must be a list, found 2"),
+        ("xquad", {**ASKED, "answers": {"text": ["b"], "answer_start": [2]}}, "'answers' must be a list, found {"),
+        ("xquad", {**ASKED, "answers": [{"text": 2, "answer_start": 2}]}, "the answer 2 is no text"),
+        (
+            "xquad",
+            {**ASKED, "answers": [{"text": "", "answer_start": 0}]},
+            "empty list of answers says that there is none",
+        ),
+        ("xquad", {**ASKED, "answers": [{"text": "b", "answer_start": -1}]}, "'b' is not at character -1"),
+        ("pawsx", {"first": "a", 2: "b", "label": "0"}, r"missing 'second'; the row has ['first', 2, 'label']"),
+    ],
+)
+def test_gold_of_another_kind_is_no_row(task: str, row: dict[str, Any], says: str) -> None:
+    """Tags that a head does not know would score 0, and an empty answer is where test files hide their gold."""
+    with pytest.raises(DataError, match=re.escape(says)) as caught:
+        own_examples([row], load(task).type, pairs=True)
+    assert caught.value.where == "rows[0]"
+
+
+def test_a_number_of_numpys_is_a_place() -> None:
+    answers = [{"text": "b", "answer_start": np.int64(2)}]
+    (example,) = own_examples([{**ASKED, "answers": answers}], load("xquad").type, pairs=True)
+    assert example.answers == (Answer("b", 2),)
+
+
+def test_a_folder_that_is_damaged_says_so(trained: xstilts.LoadedModel, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.folder, tmp_path / "own")
+    (folder / "xstilts.json").write_text("[]")
+    (folder / "training.jsonl").write_text('{"step": 1}\n{"st')
+    with pytest.raises(ModelError, match=r"xstilts\.json is damaged"):
+        repr(xstilts.load(folder))
+    with pytest.raises(ModelError, match=r"training\.jsonl is damaged"):
+        assert xstilts.load(folder).history

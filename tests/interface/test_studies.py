@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from python_page import HOME, page, small
@@ -82,8 +83,9 @@ def test_other_seeds_and_folders_are_said_beside_the_study(tmp_path: Path) -> No
     fake_model(tmp_path / "elsewhere")
     raw = small(models={"m": {"path": "not/here"}})
     study = xstilts.open_study(
-        raw, data=tiny_data(), store=tmp_path / "s", seeds=[4, 5], model={"m": tmp_path / "elsewhere"}
+        raw, data=tiny_data(), store=tmp_path / "s", seeds=range(4, 6), device=[], model={"m": tmp_path / "elsewhere"}
     )
+    assert xstilts.open_study(raw, task_file="own.py").task_files == (Path("own.py").absolute(),)
     assert {node["title"].split()[-1] for node in study.plan().nodes if node["title"].startswith("train")} == {"4", "5"}
 
 
@@ -95,6 +97,10 @@ def test_a_score_is_the_official_one(tmp_path: Path) -> None:
         xstilts.score(tmp_path, gold)
 
 
+def run(at: Path, **how: Any) -> object:
+    return xstilts.open_study(small(), data=tiny_data(), store=at).run(progress=False, **how)
+
+
 WRONG: list[tuple[Callable[[Path], object], type[XstiltsError], str]] = [
     (lambda at: xstilts.open_study(""), StudyError, "a mapping of its fields, or a recipe"),
     (lambda at: xstilts.open_study(at), StudyError, "this is a folder, and a study is a file"),
@@ -102,6 +108,7 @@ WRONG: list[tuple[Callable[[Path], object], type[XstiltsError], str]] = [
     (lambda at: xstilts.open_study(at / "s.yaml"), StudyError, "no such study file"),
     (lambda at: xstilts.open_study({"name": "s", "modles": {}}), StudyError, "'models'"),
     (lambda at: xstilts.open_study(small(), seeds=[1, 1]), StudyError, "^seeds: the same seed twice"),
+    (lambda at: xstilts.open_study(small(), seeds=[-1]), StudyError, "^seeds.0: .*greater than or equal to 0"),
     (lambda at: xstilts.open_study(small(), model={"m": at}), MissingNameError, "^model: unknown model 'm'"),
     (lambda at: xstilts.open_study(small(), data=at / "no").plan(), DataError, "data=DIR"),
     (
@@ -109,6 +116,8 @@ WRONG: list[tuple[Callable[[Path], object], type[XstiltsError], str]] = [
         MissingNameError,
         "^track: ",
     ),
+    (lambda at: run(at, micro_batch_tokens=0), StudyError, "^micro_batch_tokens: 0 was asked, and 1 is the least"),
+    (lambda at: run(at, stream=True), MissingNameError, "^stream: .*'True'"),
     (lambda at: xstilts.results(at / "no"), StoreError, "store=DIR"),
     (lambda at: xstilts.open_study(small(), store=at).report(at / "x.pdf"), XstiltsError, "must end in .html"),
 ]

@@ -26,6 +26,14 @@ def test_a_pipe_gets_plain_text(verb: list[str], home: Path) -> None:
     assert b"\x1b" not in done.stdout + done.stderr and done.stdout + done.stderr
 
 
+def test_what_is_printed_is_utf_8_whatever_the_locale_says(home: Path) -> None:
+    env = environment() | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*CLI, "impact", "--markdown"], capture_output=True, cwd=home, env=env, timeout=60, check=False
+    )
+    assert done.returncode == 0 and "–".encode() in done.stdout, done.stderr
+
+
 def test_a_terminal_gets_styles_and_no_color_takes_colours_away(home: Path) -> None:
     shown, status = at_terminal([*CLI, "results"], home=home)
     assert status == 0 and "\x1b[" in shown

@@ -177,6 +177,7 @@ def test_the_verb_impact(tmp_path: Path, store: Store) -> None:
     assert "and 11 figures" in done.stderr and page.is_file()
     assert json.loads(data.read_text())["findings"]
     assert "| big/nli | offline time |" in done.stdout and "![" not in done.stdout
+    assert json.loads(run("impact", "small", *at, "--json", "-", "--markdown").stdout)["findings"]
 
 
 def test_the_verb_choose(store: Store) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -122,6 +123,11 @@ def _next_step() -> str:
 def main() -> None:
     """Run the command line; what users can mend ends in one clear message and exit status 2."""
     completion.answer_shells()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # tables, names and JSON are UTF-8, as files are, whatever the locale says
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     try:
         # Without standalone mode click returns the status of an Exit instead of raising it.
         ended = app(prog_name="xstilts", complete_var=completion.VARIABLE, standalone_mode=False)

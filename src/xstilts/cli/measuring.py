@@ -34,7 +34,7 @@ def impact(
         err.print(f"{page} and {len(written) - 1} figures", markup=False, soft_wrap=True)
     if json_to is not None:
         emit(json_to, plain(found), lambda: None)
-    if markdown:
+    if markdown and json_to != "-":
         out.out(pages.page_markdown(found), highlight=False)
     elif page is None and json_to is None:
         pages.print_impact(found, out)

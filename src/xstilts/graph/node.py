@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from xstilts.errors import StudyError
+
 VERSIONS = {
     "random": 1,
     "pretrain": 4,
@@ -142,6 +144,11 @@ class Resources:
     processes: int = 1
     meeting: str = ""
     halvings: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "micro_batch_tokens"):
+            if (value := getattr(self, name)) < 1:
+                raise StudyError(f"{value} was asked, and 1 is the least", where=f"--{name.replace('_', '-')}")
 
     def path(self, sha256: str) -> Path:
         """Where the input file with this digest lies."""

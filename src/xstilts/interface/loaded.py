@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 import weakref
@@ -16,9 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from xstilts import tasks
 from xstilts.errors import ModelError
 from xstilts.interface.shown import Tables
-from xstilts.interface.words import in_python
+from xstilts.interface.words import check_numbers, check_stream, files_of, in_python
 from xstilts.model_source import drawn_weights
-from xstilts.own_text.models import DESCRIPTION, check_layer, find_folder, load_embedder, load_predictor
+from xstilts.own_text.models import (
+    check_layer,
+    find_folder,
+    history_of,
+    load_embedder,
+    load_predictor,
+    task_of,
+)
 from xstilts.own_text.outputs import MICRO_BATCH_TOKENS, Counts, Output, Step, outputs, predictions, vectors
 from xstilts.own_text.reading import GIVEN, own_examples, own_rows
 from xstilts.tasks.task import Task
@@ -40,7 +46,7 @@ def load(
     name: str | Path,
     *,
     store: str | Path = "store",
-    task_file: Sequence[str | Path] = (),
+    task_file: str | Path | Sequence[str | Path] = (),
     max_length: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     device: str = "cpu",
@@ -52,7 +58,7 @@ def load(
         name: a Hugging Face folder; the key (or its first digits) of a training or of a number in the results of ``store``;
             or a model of the hub, ``OWNER/NAME`` or ``OWNER/NAME@REVISION``.
         store: where keys are looked up.
-        task_file: files of tasks of your own that it may have been trained on. They are run as code.
+        task_file: the file of a task of your own that it may have been trained on, or several. They are run as code.
         max_length: sub-words of a sequence; by default as in its training, for vectors 512.
         precision: ``auto`` is bf16 where the device has it.
         device: ``cpu`` or ``cuda:N``.
@@ -65,7 +71,7 @@ def load(
     folder = find_folder(str(name), Path(store)).absolute()
     if how := drawn_weights(folder):
         warnings.warn(f"random weights ({how}): {folder} was not pre-trained; its answers mean nothing", stacklevel=3)
-    files = tuple(Path(file) for file in task_file)
+    files = files_of(task_file)
     return LoadedModel(
         folder, task_file=files, max_length=max_length, precision=precision, device=device, stream=stream
     )
@@ -91,9 +97,10 @@ class LoadedModel:
         stream: Literal["auto", "always", "never"] = "auto",
         scratch: Path | None = None,
     ) -> None:
+        check_stream(stream)
         self.folder, self.task_file, self.max_length = folder, task_file, max_length
         self.precision: Literal["auto", "fp32", "bf16"] = precision
-        self.device, self.stream = device, stream
+        self.device, self.stream = str(device), stream  # a torch.device, too
         if scratch is not None:
             weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
 
@@ -103,19 +110,12 @@ class LoadedModel:
     @property
     def task(self) -> str | None:
         """The task that its head was trained on; ``None`` for an encoder alone."""
-        file = self.folder / DESCRIPTION
-        if not file.is_file():
-            return None
-        said = json.loads(file.read_text(encoding="utf-8"))
-        return str(said["task"]) if said.get("head") else None
+        return task_of(self.folder)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """What its training wrote: one mapping a step (``step``, ``loss``, ``learning_rate``, ...) or dev score."""
-        for file in (self.folder / "training.jsonl", self.folder.parent / "training.jsonl"):
-            if file.is_file():
-                return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        return []
+        return history_of(self.folder)
 
     @in_python
     def predict(self, rows: Rows, *, format: str | None = None, skip_bad: bool = False) -> list[dict[str, Any]]:
@@ -185,8 +185,8 @@ class LoadedModel:
         from xstilts.dev_scores import scorer
 
         of = self._predictor
-        examples = own_examples(rows, of.task_type, pairs=of.pairs)
         task = tasks.load(str(self.task))
+        examples = own_examples(rows, task.type, pairs=of.pairs)
         return scorer(of.model, task, of.task_type, examples, of.encoding, language, MICRO_BATCH_TOKENS)()
 
     @in_python
@@ -221,18 +221,18 @@ class LoadedModel:
                 fields of a study's ``training``.
 
         Raises:
-            MissingNameError: no such task or setting.
-            StudyError: a setting that cannot be.
+            MissingNameError, StudyError: no such task or setting, or one that cannot be.
             DataError: a bad row or one without gold, with its place.
             TrainingError: the loss is not a number.
             StoreError: ``to`` is there already or cannot be made.
         """
         from xstilts.own_text.learning import learn_rows, settings_of
 
+        check_numbers(seed=(seed, 0), micro_batch_tokens=(micro_batch_tokens, 1))
         chosen = _task(task)
         pairs = tasks.outside_digest(chosen.name) is None
         examples = own_examples(rows, chosen.type, pairs=pairs)
-        dev_examples = [] if dev is None else own_examples(dev, chosen.type, pairs=pairs)
+        dev_examples = [] if dev is None else own_examples(dev, chosen.type, pairs=pairs, name="dev")
         training = settings_of(chosen, settings, has_dev=bool(dev_examples))
         with _place(to) as (folder, fresh, scratch):
             learn_rows(
@@ -241,7 +241,7 @@ class LoadedModel:
                 examples,
                 dev_examples,
                 training,
-                max_length or self.max_length,
+                self.max_length if max_length is None else max_length,
                 fresh,
                 seed=seed,
                 precision=self.precision,

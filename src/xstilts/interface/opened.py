@@ -15,7 +15,7 @@ from xstilts.errors import MissingNameError, StudyError
 from xstilts.graph.log import Tracker
 from xstilts.graph.store import Store
 from xstilts.interface.shown import Ended, Planned, Tables
-from xstilts.interface.words import in_python
+from xstilts.interface.words import check_stream, files_of, in_python
 from xstilts.plan import Plan
 from xstilts.report.results import study_results
 from xstilts.report.table import as_grid
@@ -34,7 +34,7 @@ def open_study(
     device: str | Sequence[str] = "cpu",
     seeds: Sequence[int] | None = None,
     threads: int | None = None,
-    task_file: Sequence[str | Path] = (),
+    task_file: str | Path | Sequence[str | Path] = (),
 ) -> OpenStudy:
     """A study, to plan, run and read. Nothing is computed, and neither data nor models are looked at, before it is planned.
 
@@ -47,7 +47,7 @@ def open_study(
         device: ``cpu`` or ``cuda:N``; a sequence of them for several workers.
         seeds: others than the study's. What is done is not done again.
         threads: CPU threads of each worker; by default the cores are shared evenly.
-        task_file: files of tasks of your own. They are run as code.
+        task_file: the file of a task of your own, or several. They are run as code.
 
     Raises:
         StudyError: a field that cannot be; it is named with its path.
@@ -55,10 +55,8 @@ def open_study(
     """
     placed = {name: Path(folder) for name, folder in (model or {}).items()}
     study = chosen_study(_study(source, Path(store)), placed, seeds)
-    devices = (device,) if isinstance(device, str) else tuple(device)
-    return OpenStudy(
-        study, Path(data).absolute(), Path(store).absolute(), devices, threads, tuple(map(Path, task_file))
-    )
+    devices = (device,) if isinstance(device, str) else tuple(device) or ("cpu",)
+    return OpenStudy(study, Path(data).absolute(), Path(store).absolute(), devices, threads, files_of(task_file))
 
 
 def _study(source: str | Path | Mapping[str, Any] | Study, store: Path) -> Path | Study:
@@ -158,6 +156,7 @@ class OpenStudy:
         """
         from xstilts.graph.progress import Display
 
+        check_stream(stream)
         how = {"gradient_checkpointing": gradient_checkpointing, "memory_check": memory_check, "stream": stream}
         with journey.open_store(self.store) as store:
             planned = self._planned(store)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from numbers import Integral
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from xstilts.errors import XstiltsError
+from xstilts.errors import MissingNameError, StudyError, XstiltsError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +33,25 @@ def in_python(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return call
+
+
+def check_stream(said: object) -> None:
+    """Refuse what is no way of streaming: ``True`` would be taken for ``auto``."""
+    if said not in ("auto", "always", "never"):
+        raise MissingNameError("way to stream", str(said), ("auto", "always", "never"), where="stream")
+
+
+def check_numbers(**numbers: tuple[object, int]) -> None:
+    """Refuse a count or a seed that cannot be: name -> its value and the least that there is."""
+    for name, (value, least) in numbers.items():
+        if not isinstance(value, Integral) or int(value) < least:
+            raise StudyError(f"{value!r} is no whole number from {least}", where=name)
+
+
+def files_of(given: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """One file or several, of the folder that is the current one now."""
+    several = (given,) if isinstance(given, str | Path) else given
+    return tuple(Path(file).absolute() for file in several)
 
 
 def as_arguments(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from xstilts.device import members
+from xstilts.errors import MissingNameError
 
 Precision = Literal["fp32", "bf16"]
 """``bf16`` means float32 weights under bfloat16 autocast; weights themselves are never bfloat16, and fp16 is not offered."""
@@ -34,7 +35,13 @@ def native_bf16(device: str, *, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def resolve_precision(wanted: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
-    """``auto`` becomes ``bf16`` where it is native and ``fp32`` elsewhere; the rest stays as asked."""
+    """``auto`` becomes ``bf16`` where it is native and ``fp32`` elsewhere; the rest stays as asked.
+
+    Raises:
+        MissingNameError: another one, which would be written down and not computed with.
+    """
+    if wanted not in (known := ("auto", *get_args(Precision))):
+        raise MissingNameError("precision", str(wanted), known, where="--precision")
     if wanted == "auto":
         return "bf16" if native_bf16(members(device)[0]) else "fp32"
     return wanted

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,7 +17,7 @@ from xstilts.graph.status import resolve
 from xstilts.graph.store import Store
 from xstilts.hyperparameters import Encoding
 from xstilts.model_source import hub_folder
-from xstilts.outside import read_json
+from xstilts.outside import parse_json, read_bytes, read_json, read_object
 from xstilts.task_types import Classification, Head, Tagging, TaskType
 from xstilts.tasks.task import Task
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xstilts.models.model import Model
     from xstilts.models.streamed_model import StreamedModel
 
+T = TypeVar("T")
 EMBEDDING_LENGTH = 512
 """Sub-words of a text that is embedded, as for XTREME's two retrieval tasks; less where the encoder ends before."""
 DESCRIPTION = "xstilts.json"
@@ -88,6 +89,39 @@ def _with_model(store: Store, key: str) -> Path:
             break
         key = before
     return store.path(key)
+
+
+def task_of(folder: Path) -> str | None:
+    """The task that the folder's head was trained on; ``None`` for an encoder alone.
+
+    Raises:
+        ModelError: xstilts.json is damaged.
+    """
+    said = _kept(folder / DESCRIPTION, read_object) or {}
+    return str(said.get("task")) if said.get("head") else None
+
+
+def history_of(folder: Path) -> list[dict[str, Any]]:
+    """What the folder's training wrote in it or, in a store, beside it: one mapping a line.
+
+    Raises:
+        ModelError: training.jsonl is damaged.
+    """
+    places = (folder / "training.jsonl", folder.parent / "training.jsonl")
+    return next((lines for place in places if (lines := _kept(place, _json_lines)) is not None), [])
+
+
+def _json_lines(file: Path) -> list[dict[str, Any]]:
+    return [parse_json(line) for line in read_bytes(file).splitlines()]
+
+
+def _kept(file: Path, read: Callable[[Path], T]) -> T | None:
+    try:
+        return read(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file.name} is damaged: {error}", where=str(file)) from None
 
 
 def load_predictor(
@@ -205,7 +239,7 @@ def fitted(encoding: Encoding, limit: int | None, wanted: int | None) -> Encodin
     """
     if wanted is not None and limit is not None and wanted > limit:
         raise ModelError(f"--max-length {wanted} was asked of an encoder that numbers {limit} positions")
-    length = wanted or min(encoding.max_length, limit or encoding.max_length)
+    length = min(encoding.max_length, limit or encoding.max_length) if wanted is None else wanted
     if length == encoding.max_length:
         return encoding
     share = length / encoding.max_length
@@ -214,7 +248,9 @@ def fitted(encoding: Encoding, limit: int | None, wanted: int | None) -> Encodin
         "stride": int(encoding.stride * min(share, 1)),
         "max_question_length": max(4, int(encoding.max_question_length * min(share, 1))),
     }
-    return _valid_encoding(encoding.model_dump() | changes, "--max-length" if wanted else "positions of the encoder")
+    return _valid_encoding(
+        encoding.model_dump() | changes, "--max-length" if wanted is not None else "positions of the encoder"
+    )
 
 
 @contextmanager

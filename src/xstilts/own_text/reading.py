@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,8 +54,12 @@ class Row:
 
 
 @contextmanager
-def opened(file: str) -> Iterator[tuple[str, Stream]]:
+def opened(file: str, hint: str = "") -> Iterator[tuple[str, Stream]]:
     """``(name in errors, bytes)`` of a file, gzip by suffix, or of standard input for ``-``.
+
+    Args:
+        file: its name.
+        hint: what helps who did not mean a file.
 
     Raises:
         DataError: it cannot be opened, or its gzip is damaged.
@@ -72,7 +76,8 @@ def opened(file: str) -> Iterator[tuple[str, Stream]]:
     except OSError as error:
         if error.filename not in (str(path), repr(str(path))):  # what the caller does with the rows can fail, too
             raise
-        hint = "a pipe is read as standard input: name it -" if path.is_fifo() else ""
+        if "a pipe" in str(error.strerror):
+            hint = "a pipe is read as standard input: name it -"
         raise DataError(f"cannot read the file: {error.strerror or error}", where=file, hint=hint) from error
 
 
@@ -166,45 +171,60 @@ def own_rows(
     format: str | None = None,
     pairs: bool = False,
     gold: bool = False,
+    name: str = GIVEN,
 ) -> Iterator[Row]:
     """The rows of a file, numbered by line, or rows given in Python, numbered from 0: see ``form_for``.
 
+    Args:
+        source: a file or rows.
+        task_type, format, pairs, gold: see ``form_for``; the format of a file is that of its suffix by default.
+        name: of rows given in Python, in errors.
+
     Raises:
-        DataError: there is no such file, it is of another format, or there is no row at all.
+        DataError: there is no such file, it is of another format, there is no row at all, or what was given would be read
+            by its columns: a mapping, a table.
     """
+    if isinstance(source, Mapping) or hasattr(source, "columns"):
+        raise DataError(
+            f"a {type(source).__name__} is not read row by row",
+            where=name,
+            hint="one row stands in a list: [row]; a table's rows are frame.to_dict('records')",
+        )
     if isinstance(source, str | Path):
-        with opened(str(source)) as (name, stream):
-            found, stream = format_of(str(source), format, stream, name)
-            form = form_for(task_type, found, where=name, pairs=pairs, gold=gold)
-            yield from read_rows(lines(stream), form, name)
+        with opened(str(source), "one text that is no file stands in a list: [text]") as (file, stream):
+            found, stream = format_of(str(source), format, stream, file)
+            form = form_for(task_type, found, where=file, pairs=pairs, gold=gold)
+            yield from read_rows(lines(stream), form, file)
         return
-    form, count = form_for(task_type, "", where=GIVEN, pairs=pairs, gold=gold), 0
+    form, count = form_for(task_type, "", where=name, pairs=pairs, gold=gold), 0
     for count, row in enumerate(source, 1):
         try:
             yield Row(count - 1, form.example(row), size=len(str(row)))
         except ValueError as error:
             yield Row(count - 1, None, str(error))
     if not count:
-        raise DataError("there is no row", where=GIVEN)
+        raise DataError("there is no row", where=name)
 
 
-def own_examples(source: str | Path | Iterable[Any], task_type: TaskType, *, pairs: bool) -> list[Any]:
+def own_examples(
+    source: str | Path | Iterable[Any], task_type: TaskType, *, pairs: bool, name: str = GIVEN
+) -> list[Any]:
     """All rows of a file or given in Python with their gold; an example's id is its number.
 
     Raises:
         DataError: as ``own_rows``; the first bad row.
     """
     found = []
-    for row in own_rows(source, task_type, pairs=pairs, gold=True):
+    for row in own_rows(source, task_type, pairs=pairs, gold=True, name=name):
         if row.problem:
-            raise DataError(row.problem, where=place(source, row.line))
+            raise DataError(row.problem, where=place(source, row.line, name))
         found.append(replace(row.example, id=str(row.line)))
     return found
 
 
-def place(source: object, line: int) -> str:
+def place(source: object, line: int, name: str = GIVEN) -> str:
     """Where a row is: ``file:line``, or ``rows[number]`` of those given in Python."""
-    return f"{source}:{line}" if isinstance(source, str | Path) and source != GIVEN else f"{GIVEN}[{line}]"
+    return f"{source}:{line}" if isinstance(source, str | Path) and source != GIVEN else f"{name}[{line}]"
 
 
 def _empty(where: str) -> DataError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xstilts.errors import DataError
 from xstilts.outside import parse_json
-from xstilts.own_text.gold import GOLD, with_gold
+from xstilts.own_text.gold import GOLD, field, with_gold
 from xstilts.task_types import (
     ChoiceExample,
     Classification,
@@ -51,6 +51,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 """What is read -> format -> what a row holds there; the format of rows given in Python is empty."""
 PAIRS = {"span": ("question", "context"), "pair": ("first", "second"), "single": ("first", "second")}
 """What is read -> the names of two columns."""
+TEXTS = {"single": "first", "tagging": "text", "embedding": "text"}
+"""What is read -> the name of the field that one text is."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class Form:
         match row:
             case Mapping():
                 return row
-            case str():
-                return {"first": row} if self.reads == "single" else {"text": row}
+            case str() if self.reads in TEXTS:
+                return {TEXTS[self.reads]: row}
             case list() | tuple() if self.reads == "tagging":
                 return {"words": row}
             case [_, _] if self.reads in PAIRS:
@@ -108,7 +110,7 @@ class Form:
                 return dict(zip(PAIRS[self.reads], columns, strict=True))
             case "conll":
                 return {"words": [line.partition("\t")[0] for line in text.split("\n")]}
-        return {"first": text} if self.reads == "single" else {"text": text}
+        return {TEXTS[self.reads]: text}
 
 
 def form_for(task_type: TaskType | None, format: str, *, where: str, pairs: bool = False, gold: bool = False) -> Form:
@@ -189,15 +191,11 @@ def _json_fields(text: str) -> Fields:
 
 
 def _text(fields: Fields, name: str) -> str:
-    if name not in fields:
-        raise ValueError(f"missing {name!r}; the row has {sorted(fields)}")
-    return _checked(fields[name], name)
+    return _checked(field(fields, name), name)
 
 
 def _texts(fields: Fields, name: str) -> tuple[str, ...]:
-    if name not in fields:
-        raise ValueError(f"missing {name!r}; the row has {sorted(fields)}")
-    values = fields[name]
+    values = field(fields, name)
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"{name!r} must be a list of texts")
     return tuple(_checked(value, name) for value in values)
