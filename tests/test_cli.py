@@ -210,6 +210,7 @@ def test_json_of_every_verb_parses(call: Call, planned: Path) -> None:
     assert len(json.loads(call("results", "s", *store)[0])) == plan["cells"]
     assert len(json.loads(call("tasks", "--json", "-")[0])) == 18
     assert json.loads(call("models", planned / "model", "--json", "-")[0])["models"][0]["num_layers"] == 2
+    assert "--model" not in refused(call, "models", planned / "nowhere"), "no option of this verb"
     of_one = call("models", planned / "model")[0]
     assert "2 layers" in of_one and "AutoModelForQuestionAnswering" in of_one and "camembert" not in of_one
     assert isinstance(json.loads(call("clean", *store)[0]), list)

@@ -15,7 +15,9 @@ from xstilts.errors import MeasurementError
 from xstilts.measurements import Measurement
 
 if TYPE_CHECKING:
+    from xstilts.hyperparameters import Encoding
     from xstilts.report.impact.measured import Measured
+    from xstilts.tasks.task import Task
 
 
 def load_of(
@@ -60,6 +62,7 @@ def bench_folder(
     progress: Callable[..., None],
     languages: Sequence[str] | None = None,
     layer: int | None = None,
+    max_length: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     device: str = "cpu",
     threads: int | None = None,
@@ -70,11 +73,11 @@ def bench_folder(
 
     Args:
         folder: a trained model of the target, or any encoder for a retrieval target.
-        target: the task whose rows are answered.
-        data: the data folder.
+        target, data: the task whose rows are answered, and where they are.
         progress: told ``(done, total, unit)`` after every run.
         languages: ``None`` for all that have files.
         layer: for retrieval, the layer that is read; ``None`` for the last.
+        max_length: sub-words of a sequence; ``None`` for as in the model's training, else the target's.
         precision, device, threads: what it runs on; ``None`` threads are all cores.
         task_files: tasks from outside the package.
         load: see ``load_of``.
@@ -83,14 +86,12 @@ def bench_folder(
         the measurement, and both of its files as plain data.
 
     Raises:
-        MeasurementError: see ``load_of``; or a measured process failed.
-        MissingNameError, DataError, ModelError: see ``xstilts.bench.one_model.measure_model``.
+        MeasurementError, MissingNameError, DataError, ModelError: see ``load_of`` and ``bench.one_model.measure_model``.
     """
     from xstilts.bench.one_model import measure_model
     from xstilts.models.precision import resolve_precision
     from xstilts.report.impact.measured import as_recorded, read_folder
 
-    settings = load_of(target, **load)
     for path in task_files:
         tasks.load_file(path)
     task = tasks.load(target)
@@ -101,10 +102,11 @@ def bench_folder(
             folder,
             task,
             data,
-            settings,
+            load_of(target, **load),
             out,
             languages=languages,
             layer=layer,
+            encoding=_encoding(folder, task, max_length),
             precision=resolve_precision(precision, device),
             device=device,
             threads=threads or cores(),
@@ -112,3 +114,11 @@ def bench_folder(
             task_files=task_files,
         )
         return read_folder(out, node), as_recorded(out)
+
+
+def _encoding(folder: Path, task: Task, max_length: int | None) -> Encoding:
+    """As the model predicts rows of its task; an encoder's sentences as the target has them."""
+    from xstilts.own_text.models import fitted, trained_encoding
+
+    trained = None if task.trains_on is None else trained_encoding(folder)
+    return fitted(trained or task.encoding, None, max_length)

@@ -10,7 +10,7 @@ from typing import Any
 from xstilts import tasks
 from xstilts.memory.dimensions import dimensions
 from xstilts.model_choice import ModelChoice
-from xstilts.model_source import find_model
+from xstilts.model_source import config_of, find_model
 from xstilts.models.families import FAMILIES
 from xstilts.shapes import SHAPES, shape_config, weights
 from xstilts.tasks.task import Task
@@ -55,6 +55,7 @@ def describe_models(folders: Iterable[Path] = ()) -> dict[str, Any]:
     families = [{"family": name, "execution": "packed", "exports": classes} for name, classes in exports.items()]
     models = []
     for folder in folders:
+        config_of(folder)  # said of a folder, not of a study's model
         found = find_model(folder.name, ModelChoice(path=str(folder)), _digest)
         models.append(
             {

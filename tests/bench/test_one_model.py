@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def test_an_encoder_is_measured_at_a_layer(tmp_path: Path, monkeypatch: pytest.M
         out,
         languages=["de"],
         layer=1,
+        encoding=tasks.load("tatoeba").encoding,
         precision="fp32",
         device="cpu",
         threads=1,
@@ -63,7 +65,8 @@ def test_an_encoder_is_measured_at_a_layer(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_model_measures_itself_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xstilts.bench.measure.Session", sessions_here([]))
+    asked: list[Request] = []
+    monkeypatch.setattr("xstilts.bench.measure.Session", sessions_here(asked))
     monkeypatch.setattr("xstilts.bench.measure.matrix_peak", lambda *_: 1e9)
     trained, labels = tmp_path / "model", ("0", "1")
     export(Model.start(tiny_model(), Head("pooled", 2, labels)), trained, "pawsx", "classification", labels)
@@ -73,6 +76,11 @@ def test_a_model_measures_itself_in_python(tmp_path: Path, monkeypatch: pytest.M
     assert rows.keys() == {"de", "all"}
     assert rows["de"]["sequences_per_second"] > 0 and rows["de"]["p50_seconds"] > 0
     assert [row[0] for row in found.tables[0].rows] == ["de", "all"]
+    says = trained / "xstilts.json"
+    says.write_text(json.dumps({**json.loads(says.read_text()), "encoding": {"max_length": 24}}))
+    for loaded in (xstilts.load(trained), xstilts.load(trained, max_length=16)):
+        loaded.bench("pawsx", data=tiny_data(), languages=["de"], rows=3, runs=1, seconds=0.001, threads=1)
+    assert [request.encoding["max_length"] for request in asked] == [128, 24, 16], "as it predicts"
 
 
 @pytest.mark.parametrize(

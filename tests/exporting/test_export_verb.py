@@ -34,14 +34,15 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "tokenizer.json"])
-def test_a_link_out_of_the_model_folder_gives_nothing_away(run: Run, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("form", ["transformers", "sentence-transformers"])
+@pytest.mark.parametrize("name", ["LICENSE", "tokenizer.json", "spm.model"])
+def test_a_link_out_of_the_model_folder_gives_nothing_away(run: Run, tmp_path: Path, name: str, form: str) -> None:
     folder = Path(shutil.copytree(tiny_model(), tmp_path / "model"))
     secret = tmp_path / "secret"
     secret.write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"a key")
     (folder / name).unlink(missing_ok=True)
     (folder / name).symlink_to(secret)
-    _, said = run(folder, "--to", tmp_path / "given", expect=2)
+    _, said = run(folder, "--to", tmp_path / "given", "--as", form, expect=2)
     assert f"{folder / name}: a link out of its folder, to {secret}" in said
     assert not (tmp_path / "given").exists()
     (folder / name).unlink()
@@ -49,6 +50,21 @@ def test_a_link_out_of_the_model_folder_gives_nothing_away(run: Run, tmp_path: P
     (folder / name).symlink_to("inside")
     run(folder, "--to", tmp_path / "given")
     assert (tmp_path / "given" / name).read_bytes() == secret.read_bytes()
+
+
+def test_what_a_folder_says_of_itself_cannot_be(run: Run, tmp_path: Path) -> None:
+    """A stranger's configuration is no reason for a traceback, and no text of a card of mine."""
+    folder = Path(shutil.copytree(tiny_model(), tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": {"x": [5]}}))
+    said = {"task": "xnli", "type": "classification", "precision": "fp32", "architecture": "X", "head_file": "h"}
+    head = {"kind": "pooled", "num_outputs": 2, "labels": ["a", "b"]}
+    (folder / "xstilts.json").write_text(json.dumps({**said, "head": head, "labels": 5, "note": "<script>"}))
+    run(folder, "--to", tmp_path / "given")
+    assert "<script>" not in (tmp_path / "given" / "README.md").read_text()
+    (folder / "xstilts.json").write_text(json.dumps({**said, "head": head, "type": "mood"}))
+    _, error = run(folder, "--to", tmp_path / "other", expect=2)
+    assert "xstilts.json: a head for 'mood'; known: classification, " in error
 
 
 def test_a_hub_cache_keeps_its_files_in_links(run: Run, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("learning",),
     ("text_learning",),
     ("execute",),
-    ("benching", "catalogue", "engines", "journey", "own_text", "slurm"),
-    ("exporting", "webpage"),
+    ("catalogue", "engines", "journey", "own_text", "slurm"),
+    ("benching", "exporting", "webpage"),
     ("interface",),
     ("cli",),
 )

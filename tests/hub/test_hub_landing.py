@@ -147,6 +147,26 @@ def test_a_failed_fetch_leaves_no_folder_behind(tmp_path: Path, there: bool) -> 
     assert [p.name for p in tmp_path.rglob("*") if p.name != ".hub.lock"] == ["data"] * there
 
 
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("panx", {"tokens": None, "ner_tags": None}),
+        ("squad_v1", {"id": 1, "context": "c", "question": "q", "answers": {"text": ["c"], "answer_start": [None]}}),
+        ("squad_v1", {"id": 1, "context": "c", "question": "q", "answers": ["c"]}),
+        ("commonsense_qa", {"question": "q", "choices": {"letters": ["A"]}, "answerKey": "A"}),
+    ],
+)
+def test_rows_of_another_form_are_a_clear_error(tmp_path: Path, task: str, row: Row) -> None:
+    class Odd(SmallHub):
+        def rows(self, copy: Copy, revision: str) -> Iterator[Row]:
+            yield row
+
+    with pytest.raises(DataError, match="its rows are not of the form that is declared") as caught:
+        bring(tmp_path / "data", Odd(), [Need(task, "train", "en")])
+    assert caught.value.where.endswith(" at aaaaaaaaaaaa")
+    assert not (tmp_path / "data").exists()
+
+
 def test_folders_of_dead_fetches_go_and_those_in_use_stay(tmp_path: Path) -> None:
     dead = tmp_path / ".fetching-dead"
     dead.mkdir()

@@ -11,6 +11,7 @@ from xstilts.device import fingerprint
 from xstilts.errors import DataError, ModelError
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import Node, Resources
+from xstilts.hyperparameters import Encoding
 from xstilts.measurements import Measurement
 from xstilts.model_choice import ModelChoice
 from xstilts.model_source import ModelSource, find_model
@@ -27,6 +28,7 @@ def measure_model(
     *,
     languages: Sequence[str] | None,
     layer: int | None,
+    encoding: Encoding,
     precision: str,
     device: str,
     threads: int,
@@ -43,6 +45,7 @@ def measure_model(
         out: an empty folder.
         languages: ``None`` for all that have files.
         layer: for retrieval, the layer that is read; ``None`` for the last.
+        encoding: how its rows become sub-words.
         precision, device, threads: what it runs on.
         progress: told ``(done, total, unit)`` after every run.
         task_files: tasks from outside the package.
@@ -64,7 +67,7 @@ def measure_model(
         "task": target.name,
         "split": settings.split,
         "languages": entries,
-        "encoding": target.encoding.model_dump(mode="json"),
+        "encoding": encoding.model_dump(mode="json"),
         "precision": precision,
         "pooling": "mean",
         "device": fingerprint(device, threads, precision),

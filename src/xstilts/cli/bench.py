@@ -13,7 +13,7 @@ import typer
 from xstilts.cli import completion
 from xstilts.cli.options import DataDir, JsonTo, StoreDir, TaskFile, emit, err, out, tell_random
 from xstilts.cli.own_text import Device as OneDevice
-from xstilts.cli.own_text import ModelName, Precision
+from xstilts.cli.own_text import MaxLength, ModelName, Precision
 from xstilts.errors import StudyError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def bench(
     p99_ms: P99 = None,
     layer: Layer = None,
     written: Written = None,
+    max_length: MaxLength = None,
     precision: Precision = "auto",
     device: OneDevice = "cpu",
     threads: Threads = None,
@@ -84,6 +85,7 @@ def bench(
             data,
             languages=_codes(languages),
             layer=layer,
+            max_length=max_length,
             p99_ms=p99_ms,
             task_files=task_file or (),
             progress=progress,

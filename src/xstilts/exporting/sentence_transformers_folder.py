@@ -22,7 +22,7 @@ from xstilts.errors import ModelError
 from xstilts.exporting.card import code
 from xstilts.exporting.card_files import Exported, exported, write_card
 from xstilts.exporting.lineage import Lineage, lineage
-from xstilts.exporting.transformers_folder import INTENDED, copy_notices, describe
+from xstilts.exporting.transformers_folder import INTENDED, copy_notices, describe, own_files
 from xstilts.exporting.whole import whole_folder
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def export_sentence_transformers(
     from xstilts.own_text.models import check_layer
 
     with whole_folder(to) as out:
+        own_files(folder)  # its tokenizer and notices are copied, too
         known, name = lineage(folder), to.absolute().name
         notes = []
         if layer is None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import ModelError
+from xstilts.errors import ModelError, shown
 from xstilts.exporting.card import code
 from xstilts.exporting.card_files import Exported, exported, write_card
 from xstilts.exporting.lineage import Lineage, lineage
@@ -72,8 +72,12 @@ def describe(folder: Path) -> Mapping[str, Any]:
         return {}
     from xstilts.models.description import read_description
 
-    read_description(folder)  # refuses what cannot be
-    return read_object(folder / DESCRIPTION)
+    head = read_description(folder).head  # refuses what cannot be
+    said = read_object(folder / DESCRIPTION)
+    if head is not None and said["type"] not in USES:
+        what = f"a head for {shown(said['type'])}; known: {', '.join(USES)}"
+        raise ModelError(what, where=str(folder / DESCRIPTION))
+    return said
 
 
 def copy_model(folder: Path, out: Path) -> None:
@@ -93,20 +97,29 @@ def copy_notices(folder: Path, out: Path) -> None:
 
 
 def _copy(folder: Path, out: Path, patterns: tuple[str, ...]) -> None:
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
-        if leaves(path):
-            raise ModelError(
-                f"a link out of its folder, to {path.resolve()}: what lies there is not given away",
-                where=str(path),
-                hint="if it belongs to the model, put the file itself in its place (cp -L)",
-            )
+    for path in own_files(folder, patterns):
         shutil.copyfile(path, out / path.name)
+
+
+def own_files(folder: Path, patterns: tuple[str, ...] = COPIED) -> list[Path]:
+    """The files of a model that may be given away.
+
+    Raises:
+        ModelError: one is a link to outside.
+    """
+    found = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    for path in filter(leaves, found):
+        raise ModelError(
+            f"a link out of its folder, to {path.resolve()}: what lies there is not given away",
+            where=str(path),
+            hint="if it belongs to the model, put the file itself in its place (cp -L)",
+        )
+    return found
 
 
 def _load_lines(folder: Path, name: str) -> str:
     """The lines that load it with plain transformers."""
-    config = config_of(folder)
-    head = re.search(r"For[A-Z]\w*$", (config.get("architectures") or [""])[0])
+    head = re.search(r"For[A-Z]\w*", str(config_of(folder).get("architectures")))
     model = f"AutoModel{head.group() if head else ''}"
     return (
         f"from transformers import {model}, AutoTokenizer\n\n"
@@ -123,8 +136,8 @@ def _what(said: Mapping[str, Any], shape: str, known: Lineage | None) -> str:
 
 def _how(said: Mapping[str, Any], shape: str, name: str) -> str:
     if said.get("note"):
-        return f"Its head is not one that transformers knows ({said['note']}): `xstilts predict {name} FILE` uses it."
-    labels = said.get("labels") or []
+        return f"Its head is not one that transformers knows: `xstilts predict {name} FILE` uses it."
+    labels = said["head"]["labels"] if said.get("head") else []
     outputs = (
         f"Outputs, in order: {', '.join(code(label) for label in labels)}. " if labels and len(labels) <= 60 else ""
     )

@@ -217,19 +217,22 @@ class _Fetcher:
         path = scratch / copy.path
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = self._rows(copy, revision, language)
+        place = f"{copy.address} at {revision[:12]}"
         try:
             with path.open("w", encoding="utf-8", newline="") as out:
                 counts = copy.write(rows, out)
         except DataError as error:
-            where = error.where or f"{copy.address} at {revision[:12]}"
-            raise DataError(error.what, where=where, hint=error.hint) from error
+            raise DataError(error.what, where=error.where or place, hint=error.hint) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"its rows are not of the form that is declared: {type(error).__name__}: {error}"
+            raise DataError(what, where=place, hint="nothing of it was kept; the dataset may have changed") from error
         if not counts["rows"]:
-            raise DataError(f"no rows of language {language!r}", where=f"{copy.address} at {revision[:12]}")
+            raise DataError(f"no rows of language {language!r}", where=place)
         changes = {what: n for what, n in counts.items() if n and what != "rows"}
         said = [f"{n:,} {what}" for what, n in changes.items()] if copy.lines else []
         said += [f"stopped at lines: {copy.lines}"] if counts["rows"] == copy.lines else []
         cut = f" ({'; '.join(said)})" if said else ""
-        self.hub.say(f"{copy.path}: {counts['rows']:,} rows of {copy.address} at {revision[:12]}{cut}")
+        self.hub.say(f"{copy.path}: {counts['rows']:,} rows of {place}{cut}")
         return Origin(
             path=copy.path,
             dataset=copy.dataset,

@@ -271,8 +271,10 @@ class LoadedModel:
         from xstilts.benching import bench_folder
         from xstilts.report.impact.one_model import model_grid, model_rows
 
-        how = {"precision": self.precision, "device": self.device, "task_files": self.task_file, **how}
-        measured, _ = bench_folder(self.folder, target, Path(data), progress=lambda *_, **__: None, **how)
+        how = {"max_length": self.max_length, "precision": self.precision, "device": self.device, **how}
+        measured, _ = bench_folder(
+            self.folder, target, Path(data), progress=lambda *_, **__: None, task_files=self.task_file, **how
+        )
         return Tables((model_grid(measured),), model_rows(measured))
 
     @property

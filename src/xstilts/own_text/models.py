@@ -178,7 +178,7 @@ def load_predictor(
             where=str(folder / DESCRIPTION),
         )
     model = _loaded(folder, precision, device, stream, head=True)
-    encoding = _trained_encoding(folder) or task.encoding
+    encoding = trained_encoding(folder) or task.encoding
     # Every classification task of the package has pairs; one from outside may have single texts.
     pairs = tasks.outside_digest(task.name) is None
     return Predictor(model, task_type, fitted(encoding, model.encoder.max_length, max_length), pairs)
@@ -277,11 +277,15 @@ def _described(head: Head | None) -> str:
     return "none" if head is None else f"{head.kind}, {head.num_outputs} outputs, {len(head.labels)} labels"
 
 
-def _trained_encoding(folder: Path) -> Encoding | None:
-    """How texts were encoded in the training that ``folder`` is the model of; ``None`` where nothing says so."""
+def trained_encoding(folder: Path) -> Encoding | None:
+    """How texts were encoded in the training that ``folder`` is the model of; ``None`` where nothing says so.
+
+    Raises:
+        ModelError: what says so is damaged.
+    """
     record = _trained_as(folder)
     if not record:
-        said = read_json(folder / DESCRIPTION).get("encoding")
+        said = (_kept(folder / DESCRIPTION, read_object) or {}).get("encoding")
         return None if said is None else _valid_encoding(said, str(folder / DESCRIPTION))
     path = str(folder.parent / NODE)
     spec = record.get("spec")
