@@ -21,7 +21,7 @@ MAX_LAYOUTS = 2
 def render(report: Report, console: Console) -> None:
     """Print the report: what is there, what is missing and where to get it, overlaps, bad rows, and a closing line."""
     if report.constructed:
-        _line(console, report.constructed + "\n")
+        _prose(console, report.constructed + "\n")
     console.print(_parts_table(report))
     _print_notes(report, console)
     if report.missing:
@@ -34,7 +34,7 @@ def render(report: Report, console: Console) -> None:
         console.print("\n[bold red]Bad rows[/bold red]")
         for part, bad in report.bad_rows:
             _line(console, f"  {bad.where}: {bad.what}  ({part.task} {part.split} {part.language})")
-    _line(console, "\n" + _closing(report))
+    _prose(console, "\n" + _closing(report))
 
 
 def _parts_table(report: Report) -> Table:
@@ -69,7 +69,7 @@ def _print_notes(report: Report, console: Console) -> None:
     if said:
         console.print("\n[bold]Not as published[/bold]")
     for line in said:
-        console.print(Padding(escape(line), (0, 0, 0, 2)))
+        _prose(console, line, 2)
 
 
 def _notes(parts: Sequence[Part], found: Sequence[Part]) -> Iterable[str]:
@@ -114,7 +114,7 @@ def _print_missing(missing: Sequence[Missing], console: Console) -> None:
     for _, group in groupby(missing, key=lambda m: m.task):
         absent = list(group)
         first = absent[0]
-        _line(console, f"  {first.task}: " + "; ".join(f"{m.split} {_named(m.languages)}" for m in absent))
+        _prose(console, f"{first.task}: " + "; ".join(f"{m.split} {_named(m.languages)}" for m in absent), 2)
         for m in absent:
             more = f" or {len(m.looked_for) - MAX_LAYOUTS} more" if len(m.looked_for) > MAX_LAYOUTS else ""
             _line(console, f"    {m.split}: looked for {' or '.join(m.looked_for[:MAX_LAYOUTS])}{more}")
@@ -153,6 +153,11 @@ def _closing(report: Report) -> str:
     return ", ".join(words) + f" ({report.seconds:.1f} s)"
 
 
+def _prose(console: Console, text: str, indent: int = 0) -> None:
+    """Sentences and lists, broken between words."""
+    console.print(Padding(escape(text), (0, 0, 0, indent)), highlight=False)
+
+
 def _line(console: Console, text: str) -> None:
-    """Plain text: file names and messages are not markup, and commands stay on one line."""
+    """Places and commands: not markup, and on one line, as they are copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

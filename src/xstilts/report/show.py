@@ -43,11 +43,11 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
     if said:
         out.print("Rows:")
     for each in said:
-        out.print(f"  of {escape(each)}", soft_wrap=True)
+        out.print(f"  of {escape(each)}")
     for note in summary["hub"]:
         out.print(f"  {escape(note)}")
     for note in random_notes(summary):
-        out.print(f"\n{escape(note)}", soft_wrap=True)
+        out.print(f"\n{escape(note)}")
     if summary["retries"]["collapsed"] or summary["retries"]["float32"]:
         _show_retries(summary["retries"], out)
 
@@ -61,11 +61,11 @@ def _show_retries(declared: Mapping[str, Any], out: Console) -> None:
         said.append(f"a fine-tuning that collapses is begun anew with another seed, at most {times}.")
     if declared["float32"]:
         said.append("A training whose loss is no number is done again in float32.")
-    out.print(" ".join([*said, f"Begun anew so far: {len(declared['begun'])}."]), soft_wrap=True)
+    out.print(" ".join([*said, f"Begun anew so far: {len(declared['begun'])}."]))
     for title in declared["begun"]:
-        out.print(f"  {escape(title)}", soft_wrap=True)
+        out.print(f"  {escape(title)}")
     if declared["unjudged"]:
-        out.print(f"  A collapse cannot be told for {escape(', '.join(declared['unjudged']))}.", soft_wrap=True)
+        out.print(f"  A collapse cannot be told for {escape(', '.join(declared['unjudged']))}.")
 
 
 def show_shapes(shapes: Sequence[Mapping[str, Any]], out: Console) -> None:

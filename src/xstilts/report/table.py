@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table as RichTable
 
 from xstilts.metrics import xtreme
-from xstilts.report.grid import Grid, grid_markdown
+from xstilts.report.grid import Grid, grid_markdown, parts_in, print_grid
 from xstilts.report.sources import baseline_of, learned, source_notes, source_of
 from xstilts.tasks import load, targets
 
@@ -241,34 +239,17 @@ def as_grid(table: Table) -> Grid:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The table in a terminal: rows as rows, or as columns where that fits better. Numbers are never cut off."""
-    cells = [(name, [e.text() for e in found]) for name, found in table.rows]
-    straight = _drawn(table.title, table.first, table.columns, cells)
-    names = tuple(name for name, _ in table.rows)
-    turned = [(c, [found[i].text() for _, found in table.rows]) for i, c in enumerate(table.columns)]
-    across = _drawn(table.title, "target" if table.first == "arm" else "", names, turned)
-    unlimited = console.options.update(max_width=10_000)
-    drawn, width = straight, console.measure(straight, options=unlimited).maximum
-    if width > console.width:
-        other = console.measure(across, options=unlimited).maximum
-        if other < width:
-            drawn, width = across, other
-    if width > console.width:
-        drawn.width = width  # wider than the terminal, which wraps or scrolls: better than half a number
-    console.print(drawn, crop=False)
-    for note in table.notes:
-        console.print(Padding(note, (0, 0, 0, 2)), style="dim", highlight=False)
-    console.print()
-
-
-def _drawn(title: str, first: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> RichTable:
-    drawn = RichTable(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
-    drawn.add_column(first, style="bold", no_wrap=True)
-    for column in columns:
-        drawn.add_column(column, justify="right", no_wrap=True)
-    for name, texts in rows:
-        drawn.add_row(name, *texts)
-    return drawn
+    """The table in a terminal: rows as rows, or as columns where that takes fewer parts."""
+    straight = as_grid(table)
+    turned = Grid(
+        table.title,
+        ("target" if table.first == "arm" else "", *(row[0] for row in straight.rows)),
+        tuple(
+            (column, *(row[place] for row in straight.rows)) for place, column in enumerate(straight.columns) if place
+        ),
+        table.notes,
+    )
+    print_grid(min(straight, turned, key=lambda grid: parts_in(grid, console.width)), console)
 
 
 def markdown(table: Table) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 
 from xstilts import tasks
 from xstilts.errors import MissingNameError, XstiltsError
@@ -263,7 +265,7 @@ def print_choice(of: Choice, console: Console) -> None:
     chosen = of.chosen.standing
     console.print(f"[bold]{chosen.system.name}[/bold] for {of.target} ({' '.join(of.languages)})")
     for line in evidence_lines(of.chosen):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(Padding(escape(line), (0, 0, 0, 2)), highlight=False)
     if of.others:
         console.print()
         several = len({c.standing.measured.key for c in (of.chosen, *(c for c, _ in of.others))}) > 1
