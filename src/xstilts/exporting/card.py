@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,13 @@ from xstilts.exporting import hub_results
 from xstilts.exporting.licences import Licence
 from xstilts.exporting.lineage import LEVEL, Lineage, Score
 from xstilts.report.data_used import DataUsed, citations
+from xstilts.report.grid import NOTHING
+from xstilts.report.sources import source_of
 
+NUMERIC = frozenset("0123456789+-")
 MADE_WITH = ("xstilts", "python", "torch", "transformers", "tokenizers")
+F1 = {"tagging": "chunk F1", "qa": "answer F1", "retrieval": "pair F1"}
+"""What ``f1`` is of, by the group of the target."""
 METHOD = """@inproceedings{phang-2020-english,
   title = {English Intermediate-Task Training Improves Zero-Shot Cross-Lingual Transfer Too},
   author = {Phang, Jason and Calixto, Iacer and Htut, Phu Mon and Pruksachatkun, Yada and Liu, Haokun and Vania, Clara
@@ -166,11 +171,12 @@ def _scores(content: Content) -> Iterator[str]:
     targets = dict.fromkeys((score.target, score.split, score.direct) for score in known.scores)
     for target, split, direct in targets:
         of_target = [s for s in known.scores if (s.target, s.split, s.direct) == (target, split, direct)]
-        how = "" if direct else ", **after fine-tuning this model** on the task's own training rows"
-        yield f"**{target}**, {split} rows{how}:"
         metrics = list(dict.fromkeys(score.metric for score in of_target))
-        heads = [name for metric in metrics for name in (metric, *(["arm"] if seeds > 1 else []), "guessing")]
         languages = list(dict.fromkeys(score.language for score in of_target))
+        group = known.payload.get("targets", {}).get(target, {}).get("group")
+        yield _scores_of(known, target, split, direct, languages, group)
+        called = [F1.get(group, metric) if metric == "f1" else metric.replace("_", " ") for metric in metrics]
+        heads = [name for metric in called for name in (metric, *(["arm"] if seeds > 1 else []), "guessing")]
         rows = []
         for language in languages:
             of = [score for score in of_target if score.language == language]
@@ -179,7 +185,18 @@ def _scores(content: Content) -> Iterator[str]:
             rows.append((language or "**mean**", f"{of[0].count:,}", *numbers))
         yield _table(("language", "rows", *heads), rows)
     if any(score.status != "ok" for score in known.scores):
-        yield "! at chance, or one constant answer."
+        yield "! at chance, or one constant answer; at a mean: so in at least one of its languages."
+
+
+def _scores_of(
+    known: Lineage, target: str, split: str, direct: bool, languages: Sequence[str], group: str | None
+) -> str:
+    """The line above a table: what was scored, and in which of the languages the task was learned."""
+    how = "" if direct else ", **after fine-tuning this model** on the task's own training rows"
+    arm = known.labels.get("arm")
+    learned = source_of(known.study, arm) if arm in known.study.get("arms", {}) and group != "retrieval" else None
+    but = f", zero-shot but for {code(learned)}" if learned in languages else ""
+    return f"**{target}**, {split} rows{how}{but}:"
 
 
 def _numbers(score: Score | None, seeds: int, main: str) -> list[str]:
@@ -263,8 +280,13 @@ def _reproduction(content: Content) -> Iterator[str]:
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The columns that have anything; numbers stand right."""
+    columns = [(head, [row[place] for row in rows]) for place, head in enumerate(heads)]
+    columns = [(head, texts) for head, texts in columns if any(texts)]
+    marks = ["---:" if all(text[0] in NUMERIC for text in texts if text) else "---" for _, texts in columns]
+    body = zip(*(texts for _, texts in columns), strict=True)
+    lines = [[head for head, _ in columns], marks, *([text or NOTHING for text in line] for line in body)]
     return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
 
 

@@ -98,7 +98,8 @@ def _calibrated(known: Lineage | None) -> tuple[int | None, Pooling | None, str]
     nodes = {node["key"]: node for node in known.payload.get("nodes", ())} if known else {}
     for node in nodes.values():
         calibration = node["parents"].get("calibration")
-        retrieve = nodes.get(node["parents"].get("predictions", ""), {})
+        # A score was calibrated, or what it is of: BUCC's test pools are mined at the chosen layer alone.
+        retrieve = nodes.get(node["parents"].get("predictions", node["key"]), {"parents": {}})
         if known is None or calibration is None or retrieve["parents"].get("model") != known.key:
             continue
         if known.store.has(calibration):
