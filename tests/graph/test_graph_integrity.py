@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_graph import contents, go, leftovers, node, tree
 
+from xstilts.errors import StoreError
 from xstilts.graph.clean import removable, remove
 from xstilts.graph.events import Event, NodeSetAside
 from xstilts.graph.integrity import made_from
@@ -134,3 +138,59 @@ def test_a_study_or_failure_record_that_is_damaged_stops_nobody(finished: Store)
     failure = finished.failure(node("train", "bad").key)
     assert failure is not None
     assert failure["text"] == "again"
+
+
+def test_what_another_run_made_anew_meanwhile_is_left_alone(finished: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that start together find the same damage; one of them is quicker."""
+    expected = contents(Store(finished.root))
+    flip(finished.path(FIRST.key) / "result.txt")
+    verify = Store.verify
+
+    def late(store: Store, key: str) -> None:
+        try:
+            verify(store, key)
+        finally:
+            if key == FIRST.key and not made:
+                made.append(True)
+                assert go(GRAPH, Store(finished.root)).complete
+
+    made: list[bool] = []
+    monkeypatch.setattr(Store, "verify", late)
+    summary = go(GRAPH, finished)
+    assert made
+    assert summary.done == set()
+    assert len(list((finished.root / "damaged").iterdir())) == 1 + len(made_from(finished, FIRST.key))
+    assert contents(Store(finished.root)) == expected
+
+
+def test_a_node_that_another_run_sets_aside_while_it_is_looked_at_is_made_again(
+    finished: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, verify = GRAPH.nodes[-1].key, Store.verify
+
+    def late(store: Store, key: str) -> None:
+        if key == victim and store.has(key) and not moved:
+            moved.append(Store(store.root).set_aside(key))
+        verify(store, key)
+
+    moved: list[Path] = []
+    monkeypatch.setattr(Store, "verify", late)
+    assert go(GRAPH, finished).done == {victim}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("name", ["result.txt", "files.json"])
+def test_what_cannot_be_read_for_another_reason_is_not_said_to_be_damaged(
+    finished: Store, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    real = os.open
+
+    def refused(path: Any, *arguments: Any, **named: Any) -> int:
+        if Path(str(path)) == finished.path(FIRST.key) / name:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(StoreError, match=f"{name}: cannot be read: {os.strerror(number)}"):
+        go(GRAPH, finished)
+    assert set(finished) == set(GRAPH.by_key)

@@ -77,7 +77,7 @@ def misbehave(spec: Mapping[str, Any], out: Path) -> None:
         raise (getattr(errors, spec["raises"], None) or getattr(builtins, spec["raises"]))("no more")
     if "fail" in spec:
         (out / "half.txt").write_text("half")
-        raise RuntimeError(spec["fail"])
+        raise RuntimeError(spec["fail"].format(out=out))
     if "errno" in spec:
         number = getattr(errno, spec["errno"])
         raise OSError(number, os.strerror(number), str(out / "big.bin"))

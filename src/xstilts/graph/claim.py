@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from xstilts.errors import StoreError
 from xstilts.outside import read_bytes
 
+T = TypeVar("T")
 OWNER = "owner.json"
 OUT = "out"
 CHECKPOINTS = "checkpoints"
@@ -81,6 +83,17 @@ def lost(place: Path) -> ClaimLostError:
     )
 
 
+def afresh(read: Callable[[], T]) -> T:
+    """What ``read`` gives, asked again where another machine took a file away while it was open (``ESTALE``)."""
+    for _ in range(2):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return read()
+
+
 def content(path: Path) -> bytes:
     """A file's bytes; none if it is not there.
 
@@ -88,7 +101,7 @@ def content(path: Path) -> bytes:
         StoreError: something that is no file lies in its place. Other errors of the disk stay.
     """
     try:
-        return read_bytes(path)
+        return afresh(lambda: read_bytes(path))
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as error:

@@ -34,8 +34,14 @@ class Failure:
     def of(error: BaseException) -> Failure:
         """From an exception."""
         trace = "".join(tracebacks.format_exception(error))
-        return Failure(type(error).__name__, str(error) or type(error).__name__, trace[-TAIL:])
+        text = str(error) or type(error).__name__
+        return Failure(type(error).__name__, _writable(text), _writable(trace[-TAIL:]))
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``failed/KEY.json``."""
         return asdict(self)
+
+
+def _writable(text: str) -> str:
+    """What no file can hold as UTF-8 (half a surrogate pair: a byte of a file's name) shown as an escape."""
+    return text.encode(errors="backslashreplace").decode()

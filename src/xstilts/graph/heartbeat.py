@@ -42,8 +42,9 @@ class Heartbeat:
             self._paths.add(path)
             if self._thread is None:
                 self._wake.clear()
-                self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def stop(self, path: Path) -> None:
         """No more."""

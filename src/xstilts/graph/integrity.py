@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xstilts.errors import StoreError
+from xstilts.errors import MissingNameError, StoreError
 from xstilts.graph.disk import digest_file
 from xstilts.graph.node import Graph
 
 if TYPE_CHECKING:
     from xstilts.graph.store import Store
 
+OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.EIO)
+"""Errors that say something of a file: it is gone, is another thing, or the disk has lost it."""
 Level = Literal["digests", "sizes"]
 """How closely a node is looked at before it is used: every byte is read, or every file is there in its size."""
 
@@ -53,6 +56,7 @@ def check(key: str, folder: Path, files: Mapping[str, Mapping[str, Any]], level:
                 raise DamagedNodeError(key, path, f"{promised['bytes']} bytes", f"{size}")
             found = digest_file(path) if level == "digests" else promised["sha256"]
         except OSError as error:
+            refuse_unread(error, path)
             raise DamagedNodeError(key, path, "a readable file", error.strerror or str(error)) from error
         except (KeyError, TypeError) as error:
             raise DamagedNodeError(
@@ -60,6 +64,20 @@ def check(key: str, folder: Path, files: Mapping[str, Mapping[str, Any]], level:
             ) from error
         if found != promised["sha256"]:
             raise DamagedNodeError(key, path, f"sha-256 {promised['sha256']}", found)
+
+
+def refuse_unread(error: BaseException | None, path: Path) -> None:
+    """Notice that a file could not be read for a reason that is not its own: nobody knows whether it is damaged.
+
+    Raises:
+        StoreError: no permission, too many open files, a server that does not answer ...
+    """
+    if isinstance(error, OSError) and error.errno not in OF_THE_FILE:
+        raise StoreError(
+            f"cannot be read: {error.strerror or error}",
+            where=str(path),
+            hint="this says nothing of what is in it, so its node is left as it is",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,8 @@ def set_damaged_aside(graph: Graph, store: Store, wanted: Collection[str] | None
     known = {node.key: node.as_json() for node in graph}
     while bad := [error for key in _read_by(graph, store, wanted) if (error := _damage_of(store, key))]:
         for error in bad:
-            if store.has(error.key):  # it may have gone with one of the others
+            # It may have gone with one of the others; or another driver, which looked at the same time, has made it anew.
+            if _damage_of(store, error.key):
                 fell = [key for key in made_from(store, error.key, known) if store.has(key)]
                 for key in fell:
                     store.set_aside(key)
@@ -109,10 +128,13 @@ def _read_by(graph: Graph, store: Store, wanted: Collection[str] | None) -> Iter
 
 
 def _damage_of(store: Store, key: str) -> DamagedNodeError | None:
+    """What is wrong with a finished node; ``None`` also when it is not there, or not any more."""
     try:
         store.verify_once(key)
     except DamagedNodeError as error:
-        return error
+        return error if store.has(key) else None
+    except MissingNameError:
+        return None
     return None
 
 

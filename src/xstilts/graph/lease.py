@@ -2,15 +2,17 @@
 
     work/KEY/0001/          the first claim of a node; its number is the fencing token
         owner.json          who holds it; there for as long as it is held, and touched meanwhile (``heartbeat``)
-        ended.json          the same file once the claim is given up, taken away or being committed
+        sealed.json         the same file while its outputs are renamed into place
+        ended.json          the same file once the claim is given up or taken away
         ID/out/             the outputs so far
         ID/checkpoints/     the state of a training
 
 A claim appears whole, by the rename of a folder, and a folder cannot be renamed onto one that holds something: of all who
 want the next number one gets it. The highest number is who works on the node. A claim ends by one rename of ``owner.json``:
-its holder's, right before the outputs are renamed into place, or that of the next holder, who then takes the checkpoints to
-its own claim and the rest away. Whoever comes second finds nothing there, so one who was taken for dead and wakes up late (a
-zombie) cannot commit; and as ``ID`` is no other attempt's, whatever it still writes is in nobody's way.
+its holder's, right before the outputs are renamed into place (as long as it lives it is let finish), or that of the next
+holder, who then takes the checkpoints to its own claim and the rest away. Whoever comes second finds nothing there, so one
+who was taken for dead and wakes up late (a zombie) cannot commit; and as ``ID`` is no other attempt's, whatever it still
+writes is in nobody's way.
 """
 
 from __future__ import annotations
@@ -20,19 +22,21 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from xstilts.graph.claim import CHECKPOINTS, OUT, OWNER, NodeBusyError, content, lost
+from xstilts.errors import StoreError
+from xstilts.graph.claim import CHECKPOINTS, OUT, OWNER, NodeBusyError, afresh, content, lost
 from xstilts.graph.disk import aside
 from xstilts.graph.heartbeat import BEATS, LEASE_SECONDS, Heartbeat, Watch
 from xstilts.graph.node import Node, canonical
 from xstilts.graph.owner import Owner
+from xstilts.outside import open_plain
 
 KEY = re.compile(r"[0-9a-f]{64}")
-ENDED = "ended.json"
+SEALED, ENDED = "sealed.json", "ended.json"
 
 OUTRUN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT)
 """What a rename says when another one was first: its claim is there, or the node is finished and its claims are gone."""
@@ -71,7 +75,7 @@ class Leases:
     def owner(self, key: str) -> Owner | None:
         """Who holds the node; ``None`` when nobody does."""
         held = self._held(key)
-        return None if held is None else Owner.parse(content(held / OWNER))
+        return held[0] if held else None
 
     def state(self, key: str) -> State | None:
         """Whether the holder lives; ``None`` when there is none.
@@ -83,11 +87,9 @@ class Leases:
         return self._state(claims[-1]) if claims else None
 
     def _state(self, claim: Path) -> State | None:
-        try:
-            with (claim / OWNER).open("rb") as stream:  # opened: a cache of the network's file system is asked anew
-                owner, stamp = Owner.parse(stream.read()), os.fstat(stream.fileno()).st_mtime_ns
-        except FileNotFoundError:
+        if (held := _holder(claim)) is None:
             return None
+        owner, stamp = held
         if owner is None:
             return "dead"
         return self._watch.state(owner.id, stamp) if owner.state == "unknown" else owner.state
@@ -95,14 +97,14 @@ class Leases:
     def _numbers(self, key: str) -> list[Path]:
         """The claims of a node, the lowest number first."""
         try:
-            names = os.listdir(self.work / key)  # noqa: PTH208 - asked of every node of a study
+            names = afresh(lambda: os.listdir(self.work / key))  # noqa: PTH208 - asked of every node of a study
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [self.work / key / name for name in sorted((n for n in names if n.isdecimal()), key=int)]
 
-    def _held(self, key: str) -> Path | None:
+    def _held(self, key: str) -> tuple[Owner | None, int] | None:
         claims = self._numbers(key)
-        return claims[-1] if claims and (claims[-1] / OWNER).exists() else None
+        return _holder(claims[-1]) if claims else None
 
     def has_checkpoints(self, key: str) -> bool:
         """Whether an attempt left the state of its training; one that was being written does not count."""
@@ -128,6 +130,8 @@ class Leases:
         self._heartbeat.start(claim / OWNER)
         try:
             self._inherit(claim / owner.id)
+            if not (claim / owner.id / OUT).is_dir():
+                raise lost(claim)
         except BaseException:
             with suppress(OSError):  # the disk may refuse this, too; the next claim does it all again
                 self.release(node.key)
@@ -135,8 +139,8 @@ class Leases:
         return claim / owner.id / OUT
 
     def _refuse_busy(self, node: Node, claim: Path) -> None:
-        state, owner = self._state(claim), Owner.parse(content(claim / OWNER))
-        if state in (None, "dead") or owner is None:
+        state, held = self._state(claim), _holder(claim)
+        if state in (None, "dead") or held is None or (owner := held[0]) is None:
             return
         stop = f"xstilts clean --store {self.work.parent} --node {node.key[:12]}"
         raise NodeBusyError(
@@ -158,6 +162,13 @@ class Leases:
             # Not flushed: after a power cut every owner is dead, and a claim without an owner counts as none.
             (fresh / OWNER).write_text(canonical(owner.as_json()), encoding="utf-8")
             home.mkdir(exist_ok=True)
+        except BaseException as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if isinstance(error, FileExistsError):
+                hint = "what lies there is no folder; a link may lead to one that is gone"
+                raise StoreError("no folder can be made", where=str(error.filename), hint=hint) from error
+            raise
+        try:
             fresh.rename(claim)
         except OSError as error:
             # A network may have done what it reports as refused.
@@ -179,11 +190,12 @@ class Leases:
         """
         claim = attempt.parent
         for earlier in reversed(self._numbers(claim.parent.name)[:-1]):
-            _end(earlier)
-            for former in (p for p in earlier.iterdir() if p.is_dir()):
-                if any((former / CHECKPOINTS).glob("[!.]*")) and not (attempt / CHECKPOINTS).exists():
-                    (former / CHECKPOINTS).rename(attempt / CHECKPOINTS)
-                self.discard(former)
+            _ = _rename(earlier, OWNER, ENDED) or _rename(earlier, SEALED, ENDED)
+            with suppress(FileNotFoundError):  # its holder gives it up itself
+                for former in [p for p in earlier.iterdir() if p.is_dir()]:
+                    if any((former / CHECKPOINTS).glob("[!.]*")) and not (attempt / CHECKPOINTS).exists():
+                        (former / CHECKPOINTS).rename(attempt / CHECKPOINTS)
+                    self.discard(former)
 
     # To end a claim
 
@@ -200,8 +212,9 @@ class Leases:
         found = Owner.parse(content(claim / OWNER))
         return found is not None and found.id == owner.id
 
-    def seal(self, key: str) -> None:
-        """End our claim because its outputs are about to be renamed into place.
+    @contextmanager
+    def sealed(self, key: str) -> Iterator[None]:
+        """Ends our claim; within, its outputs are renamed into place, and nobody begins as long as this process lives.
 
         Raises:
             ClaimLostError: it is not ours any more, so they must not be.
@@ -209,13 +222,19 @@ class Leases:
         if key not in self._mine:
             raise lost(self.work / key)
         claim, owner = self._forget(key)
-        if not self._is_mine(claim, owner) or not _end(claim):
+        if not self._is_mine(claim, owner) or not _rename(claim, OWNER, SEALED):
             raise lost(claim)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                _rename(claim, SEALED, ENDED)
+            raise
 
     def release(self, key: str, *, keep_checkpoints: bool = True) -> bool:
         """Give up our claim and drop its unfinished outputs; whether there was one to give up.
 
-        Where checkpoints stay, so does the folder; else it goes, claim and all, by one rename.
+        Where checkpoints stay, so does the folder; else it goes, claim and all.
         """
         if key not in self._mine:
             return False
@@ -223,12 +242,12 @@ class Leases:
         if not self._is_mine(claim, owner):
             return False
         if keep_checkpoints and self.has_checkpoints(key):
-            if _end(claim):
+            if _rename(claim, OWNER, ENDED):
                 for rest in (claim / owner.id).iterdir():
                     if rest.name != CHECKPOINTS:
                         self.discard(rest)
         else:
-            self.discard(claim.parent)
+            self._drop(claim)
         return True
 
     def _forget(self, key: str) -> tuple[Path, Owner]:
@@ -247,10 +266,19 @@ class Leases:
         state = self._state(before[-1]) if before else None
         if state == "live" or (state == "unknown" and not forsaken):
             return False
-        if self._place(key, before, Owner.here()) is None:
+        if (claim := self._place(key, before, Owner.here())) is None:
             return False  # somebody begins
-        self.discard(self.work / key)
+        self._drop(claim)
         return True
+
+    def _drop(self, claim: Path) -> None:
+        """Remove our claim and those before it; not what another one began after it meanwhile."""
+        for each in self._numbers(claim.parent.name):
+            if int(each.name) <= int(claim.name):
+                self.discard(each)
+        if not self._numbers(claim.parent.name):
+            with suppress(OSError):  # somebody begins
+                claim.parent.rmdir()
 
     def discard(self, folder: Path) -> None:
         """Remove a folder; for everybody else it is gone at once, by one rename."""
@@ -267,10 +295,23 @@ class Leases:
                 gone.unlink()
 
 
-def _end(claim: Path) -> bool:
-    """Let a claim be nobody's; whether this call did it."""
+def _holder(claim: Path) -> tuple[Owner | None, int] | None:
+    """Who works on a claim or commits it (``None``: unreadable), and the last sign of life; ``None`` when nobody does."""
+
+    def read(path: Path) -> tuple[Owner | None, int]:
+        with open_plain(path) as stream:  # opened: a cache of the network's file system is asked anew
+            return Owner.parse(stream.read()), os.fstat(stream.fileno()).st_mtime_ns
+
+    for name in (OWNER, SEALED):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return afresh(lambda path=claim / name: read(path))  # type: ignore[misc]
+    return None
+
+
+def _rename(claim: Path, name: str, to: str) -> bool:
+    """Whether this call did it."""
     try:
-        (claim / OWNER).rename(claim / ENDED)
+        (claim / name).rename(claim / to)
     except FileNotFoundError:
         return False
     return True

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from xstilts.outside import parse_json
 
+HIDDEN = "hidden"
+"""``birth`` of a process that there is, and of which no more can be known."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PROCESSES = Path("/proc/self/ns/pid")
 
@@ -43,7 +45,7 @@ def birth(pid: int) -> str | None:
         return None if fields[0] in "ZX" else f"{_BOOT.read_text().strip()}:{fields[19]}"
     except (FileNotFoundError, ProcessLookupError):
         if _BOOT.exists():
-            return None
+            return HIDDEN if _is_hidden(pid) else None
     import psutil  # Linux answered above: only other systems need it
 
     try:
@@ -51,6 +53,17 @@ def birth(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
     except psutil.Error:
         return None
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether it is another user's, where the system shows people their own processes only (``hidepid``)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 @dataclass(frozen=True)
@@ -99,10 +112,13 @@ class Owner:
 
     @property
     def state(self) -> Literal["live", "dead", "unknown"]:
-        """By its processes; ``unknown`` for another machine, of which only the heartbeat tells."""
+        """By its processes; ``unknown`` for another machine's and hidden ones, of which only the heartbeat tells."""
         if self.machine != machine():
             return "unknown"
-        return "live" if any(birth(int(pid)) == born for pid, born in self.births.items()) else "dead"
+        found = {pid: birth(int(pid)) for pid in self.births}
+        if any(found[pid] == born for pid, born in self.births.items()):
+            return "live"
+        return "unknown" if HIDDEN in found.values() else "dead"
 
 
 def now() -> str:

@@ -19,7 +19,7 @@ from xstilts.graph.node import Node, Resources
 from xstilts.graph.stopping import STOPPED
 
 GOODBYE_SECONDS = 5.0
-"""How long an idle worker may take to leave before it is killed."""
+"""How long a worker may take to leave before it is killed."""
 STDERR_TAIL = 2000
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -120,6 +120,8 @@ class WorkerProcess:
         return os.read(self._process.stdout.fileno(), 1 << 16)
 
     def _how_it_ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):  # its output ends before it does
+            self._process.wait(GOODBYE_SECONDS)
         self._kill_session()
         code = self._process.wait()
         if code < 0:

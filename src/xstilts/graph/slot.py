@@ -76,9 +76,12 @@ class Slot(threading.Thread):
             self.schedule.stop(error)
         finally:
             self.schedule.leave(self.number)
-            if self._worker is not None:
-                self._worker.close()
-            self.post(self)
+            try:
+                if self._worker is not None:
+                    self._worker.close()
+            except BaseException as error:
+                self.schedule.stop(error)
+            self.post(self)  # whatever happened: the run waits for it
 
     def interrupt(self, *, save: bool = False) -> None:
         """End the worker, or let it save and leave; the node it runs is given back. Called from another thread."""

@@ -42,7 +42,7 @@ from xstilts.graph.disk import (
 )
 from xstilts.graph.failure import Failure
 from xstilts.graph.heartbeat import LEASE_SECONDS
-from xstilts.graph.integrity import DamagedNodeError, Level, check
+from xstilts.graph.integrity import DamagedNodeError, Level, check, refuse_unread
 from xstilts.graph.lease import KEY, Leases
 from xstilts.graph.node import Node
 from xstilts.graph.owner import Owner
@@ -107,6 +107,7 @@ class Store:
                 raise MissingNameError("node", key, (), where=str(self.root)) from error
             raise DamagedNodeError(key, self.path(key) / name, "the file", "nothing") from error
         except StoreError as error:
+            refuse_unread(error.__cause__, self.path(key) / name)
             raise DamagedNodeError(key, self.path(key) / name, "JSON", error.what) from error
         if found := wrong(value) if isinstance(value, dict) else type(value).__name__:
             raise DamagedNodeError(key, self.path(key) / name, "what a store writes", found)
@@ -189,13 +190,13 @@ class Store:
                 raise
             new = not home.parent.exists()
             home.parent.mkdir(parents=True, exist_ok=True)
-            self.leases.seal(node.key)
-            try:
-                work.rename(home)
-            except OSError as error:
-                if self.has(node.key) or not work.exists():
-                    raise lost(work) from error
-                raise
+            with self.leases.sealed(node.key):
+                try:
+                    work.rename(home)
+                except OSError as error:
+                    if self.has(node.key) or not work.exists():
+                        raise lost(work) from error
+                    raise
             sync_folder(home.parent)
             if new:
                 sync_folder(home.parent.parent)
@@ -332,10 +333,9 @@ class Store:
 def _settle(node: Node, work: Path, attempt: Mapping[str, Any]) -> None:
     """Add ``node.json`` and ``files.json`` to the outputs and flush everything to the disk."""
     files = {name: settle(work / name) for name in regular_files(work, RESERVED)}
-    record = as_text({**node.as_json(), "attempt": dict(attempt)})
+    record = as_text({**node.as_json(), "attempt": dict(attempt)}).encode()
     write_synced(work / "node.json", record)
-    content = record.encode()
-    files["node.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    files["node.json"] = {"sha256": hashlib.sha256(record).hexdigest(), "bytes": len(record)}
     write_synced(work / "files.json", as_text(files))
     for folder in (work, *(p for p in work.rglob("*") if p.is_dir())):
         sync_folder(folder)
