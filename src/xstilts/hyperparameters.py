@@ -269,17 +269,17 @@ class MaskedLM(Frozen):
 
 
 class Pretraining(MaskedLM):
-    """Masked LM from scratch: the first phase; or span corruption, which makes a text-to-text model (Raffel et al. 2020).
+    """Masked LM from scratch: the first phase; or what makes a text-to-text model (Raffel et al. 2020).
 
     Args:
         objective: ``span_corruption`` takes spans of three sub-words on average out of a text, ``mask`` of all sub-words,
-            and has them written.
+            and has them written; ``denoising`` has the whole text written, so copying is learned, too.
         model: the encoder's shape.
         training: steps (``max_steps``), batch size, learning rate and the rest; the last step is kept.
         seed: of everything random; one pre-training is shared by all seeds of a study.
     """
 
-    objective: Literal["masked_lm", "span_corruption"] = "masked_lm"
+    objective: Literal["masked_lm", "span_corruption", "denoising"] = "masked_lm"
     model: Architecture = Architecture()
     training: Annotated[Training, BeforeValidator(_keep_last)]
     seed: int = 1
@@ -287,7 +287,7 @@ class Pretraining(MaskedLM):
     @property
     def writes_text(self) -> bool:
         """Whether a text-to-text model is made."""
-        return self.objective == "span_corruption"
+        return self.objective != "masked_lm"
 
     @model_validator(mode="after")
     def _one_text_at_a_time(self) -> Pretraining:

@@ -45,7 +45,7 @@ EXECUTION = "padded: an encoder-decoder reads rows of near length together"
 
 
 def text_pretrain_node(node: Node, out: Path, resources: Resources, progress: Progress) -> Counts:
-    """Make a text-to-text model from the study's text by span corruption."""
+    """Make a text-to-text model from the study's text by span corruption or denoising."""
     settings, texts = Pretraining.model_validate(node.spec["settings"]), read_texts(node.spec, resources)
     with every_core(resources), TemporaryDirectory(dir=out.parent) as start:
         vocabulary = make_text_model(Path(start), settings.model, chain(*texts.text.values()), settings.seed)

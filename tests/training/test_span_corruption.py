@@ -1,7 +1,8 @@
-"""Span corruption: nothing of a line is lost, and a tiny model learns a text by it."""
+"""Span corruption and denoising: nothing of a line is lost, and a tiny model learns a text by it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from xstilts.batching.texts import NO_TARGET, TextBatch
 from xstilts.hyperparameters import Pretraining
 from xstilts.models.text_model import TextModel
 from xstilts.models.text_scratch import make_text_model
@@ -66,6 +68,25 @@ def test_a_model_learns_a_text_by_it(tmp_path: Path) -> None:
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
+def test_denoising_writes_the_whole_line(tmp_path: Path) -> None:
+    make_text_model(tmp_path, SETTINGS.model, TEXT, 1)
+    model = TextModel.load(tmp_path, dropout=0.0)
+    settings = SETTINGS.model_copy(update={"objective": "denoising", "mask": 0.3})
+    denoising = span_corruption_course(Texts({"en": TEXT}, {}), model, settings)
+    by_spans = replace(denoising, whole=False)
+    (whole,), (spans,) = (list(c.step(3, 10_000, model.device).micro_batches) for c in (denoising, by_spans))
+    assert isinstance(whole.batch, TextBatch) and isinstance(spans.batch, TextBatch)
+    written = [ids[ids != NO_TARGET].tolist() for ids in whole.targets]
+    assert sorted(written) == sorted(model.tokenizer.encode([TEXT[line]])[0].ids for line in whole.rows)
+    assert sorted(whole.batch.input_ids.flatten().tolist()) == sorted(spans.batch.input_ids.flatten().tolist())
+    sentinels = set(denoising.sentinels)
+    assert all(
+        sentinels & set(read) and not sentinels & set(wrote)
+        for read, wrote in zip(whole.batch.input_ids.tolist(), written, strict=True)
+    )
+    assert all(sentinels & set(wrote) for wrote in spans.targets.tolist())
+
+
 def test_translations_are_not_learned_by_it() -> None:
     with pytest.raises(ValidationError, match="spans are taken out of one text at a time"):
         Pretraining.model_validate({**SETTINGS.model_dump(), "bitext": "x.tsv", "translation": 0.5})
@@ -74,4 +95,6 @@ def test_translations_are_not_learned_by_it() -> None:
 def test_the_objective_is_in_keys_only_where_it_is_not_masked_lm() -> None:
     masked_lm = Pretraining.model_validate({**SETTINGS.model_dump(), "objective": "masked_lm"})
     assert "objective" not in masked_lm.in_keys()
-    assert SETTINGS.in_keys()["objective"] == "span_corruption"
+    for objective in ("span_corruption", "denoising"):
+        writes = Pretraining.model_validate({**SETTINGS.model_dump(), "objective": objective})
+        assert writes.in_keys()["objective"] == objective and writes.writes_text

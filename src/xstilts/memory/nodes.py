@@ -34,7 +34,7 @@ def writes_text(node: Node) -> bool:
     """Whether a node trains or asks a text-to-text model as such, not its encoder half."""
     settings = node.spec.get("settings", {})
     learned = "batch_tokens" in (node.spec.get("training") or {})
-    return node.kind == "generate" or learned or settings.get("objective") == "span_corruption"
+    return node.kind == "generate" or learned or "objective" in settings
 
 
 def is_sharded(node: Node) -> bool:
@@ -68,7 +68,7 @@ class Model:
 def made(settings: Mapping[str, Any]) -> Model:
     """A model that is made from scratch (``hyperparameters.Pretraining``)."""
     architecture = settings["model"]
-    if settings.get("objective") == "span_corruption":
+    if "objective" in settings:
         return _made_to_write(architecture)
     names = {"hidden_size": "hidden_size", "num_layers": "num_hidden_layers", "num_heads": "num_attention_heads"}
     names |= {"intermediate_size": "intermediate_size", "vocabulary": "vocab_size"}
@@ -242,14 +242,12 @@ def _writing(node: Node, of: Dimensions, known: Mapping[str, Any], how: How, siz
             said = replace(said, written=spec["encoding"]["max_target_length"])
         return text_inference(of, replace(said, row_bytes=max(files, default=0), **known), how)
     if node.kind == "pretrain":
-        length, training, mask = (
-            spec["settings"]["model"]["max_length"],
-            spec["settings"]["training"],
-            spec["settings"]["mask"],
-        )
+        settings = spec["settings"]
+        length, training, mask = settings["model"]["max_length"], settings["training"], settings["mask"]
+        whole = settings["objective"] == "denoising"
         work = Work(
             longest=length,
-            written=min(length, int(length * mask * (1 + 1 / MEAN_SPAN)) + 2),
+            written=length if whole else min(length, int(length * mask * (1 + 1 / MEAN_SPAN)) + 2),
             step_tokens=int(training["batch_size"]) * length,
             row_bytes=sum(_bytes(entry, size) for entry in spec["text"].values()),
         )

@@ -105,7 +105,7 @@ class Starts:
             "precision": self.precision,
             "tokenizers": tokenizers_version(),
         }
-        task = "span corruption" if settings.writes_text else "masked LM"
+        task = settings.objective.replace("_", " ") if settings.writes_text else "masked LM"
         node = self.add("pretrain", spec, {}, {"model": name, "task": task})
         return Start({}, {"model": node.key}, settings.model.num_layers)
 

@@ -44,7 +44,7 @@ def writes_text(study: Study, name: str, family: str | None) -> bool:
         raise StudyError(
             f"{name} ({family or 'masked LM made from scratch'}) is an encoder: it writes no text",
             where=f"{where}.run",
-            hint=f"text-to-text are: {', '.join(TEXT_TO_TEXT)}; or made by pretrain: {{objective: span_corruption}}",
+            hint=f"text-to-text are: {', '.join(TEXT_TO_TEXT)}; or made by pretrain: {{objective: denoising}}",
         )
     if can and choice.keep_layers:
         raise StudyError("layers are dropped from encoders only", where=f"{where}.keep_layers")

@@ -1,6 +1,7 @@
-"""Span corruption as a course: pre-training of a text-to-text model from scratch (Raffel et al. 2020, section 3.1.4).
+"""Span corruption and denoising as a course: pre-training of a text-to-text model from scratch (Raffel et al. 2020).
 
-Spans of a text are taken out, a sentinel left for each, and the model writes each sentinel and what stood there.
+Spans of a text are taken out, a sentinel left for each. By span corruption (section 3.1.4) the model writes each sentinel and
+what stood there; by denoising (section 3.3.1; Lewis et al. 2020) the whole text, most of which stands in what it reads.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class SpanCorruptionCourse(OverText):
         settings: hyper-parameters; ``max_steps`` or ``epochs`` over all lines.
         seed: of draws and dropout.
         padding_id: of the model that learns.
+        whole: the whole line is written (denoising), not only what is taken out.
     """
 
     features: Features
@@ -46,6 +48,7 @@ class SpanCorruptionCourse(OverText):
     settings: Training
     seed: int
     padding_id: int
+    whole: bool = False
 
     def step(self, number: int, micro_batch_tokens: int, device: torch.device) -> Step:
         """Step ``number``: its lines with spans taken out, in padded micro-batches."""
@@ -54,7 +57,8 @@ class SpanCorruptionCourse(OverText):
         offsets, pairs = self.features.offsets, []
         for line in lines:
             here = self.features.input_ids[offsets[line] : offsets[line + 1]].astype(np.int64)
-            pairs.append(corrupted(here, self.share, self.sentinels, draws))
+            taken_out, spans = corrupted(here, self.share, self.sentinels, draws)
+            pairs.append((taken_out, here.tolist() if self.whole else spans))
         made = TextFeatures(Rows.of([read for read, _ in pairs]), Rows.of([write for _, write in pairs]), {})
         assert made.targets is not None
         read, written = made.inputs.lengths, made.targets.lengths
@@ -124,4 +128,4 @@ def span_corruption_course(texts: Texts, model: TextModel, settings: Pretraining
     vocabulary = model.tokenizer.rust.get_vocab()
     sentinels = tuple(vocabulary[sentinel] for sentinel in SENTINELS)
     of = (features, corpora, settings.mask, sentinels, settings.training, settings.seed, model.padding_id)
-    return SpanCorruptionCourse(*of)
+    return SpanCorruptionCourse(*of, whole=settings.objective == "denoising")
