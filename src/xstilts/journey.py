@@ -14,7 +14,6 @@ from xstilts.device import fingerprint, worker_threads
 from xstilts.errors import DataError, MissingNameError, StoreError, StudyError
 from xstilts.graph.log import RunLog, Tracker
 from xstilts.graph.node import Graph, Node, Resources
-from xstilts.graph.overview import Overview
 from xstilts.graph.status import status
 from xstilts.graph.store import Level, Store
 from xstilts.hub import ledger
@@ -249,11 +248,6 @@ def _languages(graph: Iterable[Node]) -> dict[str, dict[str, list[str]]]:
         if node.kind == "score":
             found.setdefault(node.spec["task"], {})[node.spec["split"]] = list(node.spec["languages"])
     return found
-
-
-def status_report(store: Store, study: str | None = None) -> list[dict[str, Any]]:
-    """How each study of the store stands (see ``xstilts.graph.overview``)."""
-    return Overview(store).look(studies(store, study))
 
 
 def rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:

@@ -17,13 +17,14 @@ from xstilts.graph.claim import content
 from xstilts.graph.digests import Digests
 from xstilts.graph.disk import guarded
 from xstilts.graph.node import Node
+from xstilts.graph.overview import Overview
 from xstilts.graph.owner import Owner
 from xstilts.graph.status import why
 from xstilts.graph.store import Store
 from xstilts.hub.landing import tidy
 from xstilts.hub.ledger import Ledger as HubLedger
 from xstilts.hub.ledger import Origin, load_ledger, save_ledger
-from xstilts.journey import status_report
+from xstilts.journey import studies
 from xstilts.metrics.additive import Contributions
 from xstilts.metrics.kept import read_contributions, write_contributions
 from xstilts.published.numbers import load_published
@@ -71,7 +72,7 @@ def _files(make: Callable[[Path], object]) -> dict[str, bytes]:
 
 def _use_store(folder: Path) -> None:
     store = Store(folder)
-    status_report(store)
+    Overview(store).look(studies(store, None))
     for key in (SCORE.key, BROKEN.key):
         why(store, key[:12])
     for key in store:

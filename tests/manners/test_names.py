@@ -38,6 +38,8 @@ from xstilts import cli
         ("embed model x --stream alwais", "always"),
         ("export model --to new --as xtrem", "xtreme"),
         ("completion csh", "fish"),
+        ("run pocket --slurm time=9", "slurm"),  # an option without the one it belongs to
+        ("run pocket --on slurm --address a:1", "ray"),
     ],
 )
 def test_a_mistyped_name(

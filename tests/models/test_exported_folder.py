@@ -138,6 +138,11 @@ def test_fetched_rows_give_a_result_with_their_revision(tmp_path: Path) -> None:
     (entry,) = entries["xnli"]
     assert entry["dataset"] == {"id": "google/xtreme", "task_id": "XNLI", "revision": "abc"} and reasons == []
     assert entry["notes"].endswith("the mean over " + ", ".join(languages_of("xnli")))
+    for other in (files[1:], [{**files[0], "revision": "def"}, *files[1:]]):
+        home.save_study("tiny", {**payload, "hub": {"files": other, "models": {}}})
+        known = lineage(home.path(training(home, "xnli")) / "model")
+        assert known is not None
+        assert eval_results(known)[0] == {}, "rows from two places are not those of one commit"
 
 
 def languages_of(task: str) -> tuple[str, ...]:

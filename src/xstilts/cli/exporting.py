@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from xstilts.cli import completion
-from xstilts.cli.options import JsonTo, TaskFile, emit, out
-from xstilts.errors import XstiltsError
+from xstilts.cli.options import JsonTo, TaskFile, check_options, emit, out
 
 if TYPE_CHECKING:
     from xstilts.exporting.card_files import Exported
@@ -71,8 +70,9 @@ def export(
     from xstilts import journey, tasks
     from xstilts.own_text.models import find_folder
 
-    _check_options(form, {"--layer": layer, "--pooling": pooling}, "sentence-transformers")
-    _check_options(form, {"--model": model, "--arm": arm, "--seed": seed, "--partial": partial or None}, "xtreme")
+    vectors = {"--layer": layer, "--pooling": pooling}
+    answers = {"--model": model, "--arm": arm, "--seed": seed, "--partial": partial or None}
+    check_options("--as", form, {"sentence-transformers": vectors, "xtreme": answers})
     for path in task_file or ():
         tasks.load_file(path)
     if form == "xtreme":
@@ -92,14 +92,6 @@ def export(
 
         exported = export_sentence_transformers(folder, to, layer=layer, pooling=pooling)
     emit(json_to, exported.as_json(), lambda: _show_model(exported))
-
-
-def _check_options(form: Form, given: dict[str, Any], belongs: Form) -> None:
-    said = [name for name, value in given.items() if value is not None]
-    if said and form != belongs:
-        raise XstiltsError(
-            f"{said[0]} says nothing of --as {form}", where=said[0], hint=f"it belongs to --as {belongs}"
-        )
 
 
 def _show_model(exported: Exported) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,6 +123,15 @@ Verify = Annotated[
         help="How closely finished nodes are looked at before they are used: every byte, or each file's size."
     ),
 ]
+
+
+def check_options(option: str, chosen: str, belonging: Mapping[str, Mapping[str, object]]) -> None:
+    """Refuse options that belong to another choice of ``option`` than the one that was made: they would say nothing."""
+    for choice, given in belonging.items():
+        said = [name for name, value in given.items() if value is not None]
+        if said and choice != chosen:
+            what, hint = f"{said[0]} says nothing of {option} {chosen}", f"it belongs to {option} {choice}"
+            raise XstiltsError(what, where=said[0], hint=hint)
 
 
 def tell_random(folder: Path) -> None:

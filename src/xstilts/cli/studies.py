@@ -27,6 +27,7 @@ from xstilts.cli.options import (
     TaskFile,
     Track,
     Verify,
+    check_options,
     emit,
     err,
     folders_by_name,
@@ -110,6 +111,7 @@ def run(
     from xstilts.slurm.jobs import sbatch_options
     from xstilts.tracking import tracker
 
+    check_options("--on", on, {"slurm": {"--slurm": slurm}, "ray": {"--address": address}})
     devices, task_files = device or ["cpu"], task_file or []
     how = {"gradient_checkpointing": gradient_checkpointing, "memory_check": memory_check, "stream": stream}
     with journey.open_store(store, level=verify) as opened:

@@ -73,13 +73,15 @@ def _entries(known: Lineage, target: str, scores: list[Score]) -> list[dict[str,
     for (dataset, config), covered in configs.items():
         if not languages >= set(covered):
             continue
-        origins = [(copies(target, "test", language)[0], language) for language in covered]
-        revisions = {fetched[copy.path]["revision"] for copy, _ in origins if copy.path in fetched}
-        if not revisions and origins[0][0].differs:
-            return f"the hub's copy has other rows ({origins[0][0].differs})"
+        files = [copies(target, "test", language)[0] for language in covered]
+        # Rows that are the hub's are all of one commit: some of them, or some of two, are no score on its dataset.
+        revisions = {fetched[copy.path]["revision"] if copy.path in fetched else None for copy in files}
+        revision = revisions.pop() if len(revisions) == 1 else None
+        if revision is None and files[0].differs:
+            return f"the hub's copy has other rows ({files[0].differs})"
         of_dataset = {"id": dataset, "task_id": config or "default"}
-        if len(revisions) == 1 and all(copy.path in fetched for copy, _ in origins):
-            of_dataset["revision"] = revisions.pop()
+        if revision is not None:
+            of_dataset["revision"] = revision
         value = xtreme.mean(xtreme.mean(values[language]) for language in covered)
         found.append(
             {
