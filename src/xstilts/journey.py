@@ -234,6 +234,7 @@ def plan_summary(planned: Plan, store: Store) -> dict[str, Any]:
         "precision": planned.precision,
         "input_files": len(planned.files),
         "languages": _languages(planned.graph),
+        "layer_chosen_on": _layer_chosen_on(planned.graph),
         "left_out": list(planned.left_out),
         "hub": ledger.notes(planned.hub, *planned.study.models),
         "translated": planned.translated,
@@ -248,6 +249,14 @@ def _languages(graph: Iterable[Node]) -> dict[str, dict[str, list[str]]]:
         if node.kind == "score":
             found.setdefault(node.spec["task"], {})[node.spec["split"]] = list(node.spec["languages"])
     return found
+
+
+def _layer_chosen_on(graph: Iterable[Node]) -> list[str]:
+    """Languages whose BUCC dev pairs choose the retrieval layer."""
+    sweeps = {n.key: n for n in graph if n.kind == "retrieve"}
+    rules = [n for n in graph if n.kind == "calibrate" and n.spec.get("layer_from") != "fixed"]
+    asked = [sweeps[n.parents["bucc_dev"]] for n in rules if "bucc_dev" in n.parents]
+    return sorted({language for sweep in asked for language in sweep.spec["languages"]})
 
 
 def rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
