@@ -1,6 +1,5 @@
 """A run: order, reuse, failures, other drivers, and disks that refuse."""
 
-import json
 import os
 import sys
 import threading
@@ -246,15 +245,6 @@ def test_a_worker_that_does_not_start_blames_no_node(store: Store) -> None:
     assert leftovers(store) == []
 
 
-def test_a_worker_that_ends_by_itself_is_not_said_to_be_killed(store: Store) -> None:
-    """Its output ends a moment before the process does."""
-    ready = json.dumps({"event": "ready", "versions": {}}) + "\n"
-    script = f"import os, time; os.write(1, {ready!r}.encode()); os.close(1); time.sleep(0.3); raise SystemExit(3)"
-    made = node("train", "t")
-    summary = go(Graph("g", (made,)), store, command=[sys.executable, "-c", script])
-    assert summary.failed == {made.key: "worker ended with exit status 3"}
-
-
 def test_a_listener_that_fails_stops_the_run_cleanly(store: Store) -> None:
     def listen(event: Event) -> None:
         if isinstance(event, NodeDone):
@@ -279,16 +269,6 @@ def test_a_worker_that_cannot_be_closed_ends_the_run(store: Store) -> None:
     with pytest.raises(OSError, match="no more handles"):
         run(tree(1, 1), store, Engine([Resources(threads=1)], WORKER), listen=lambda event: None)
     assert go(tree(1, 1), store).complete
-
-
-def test_a_store_whose_name_is_no_text_holds_nodes_and_failures(tmp_path: Path) -> None:
-    store = Store(os.fsdecode(os.fsencode(tmp_path / "st") + b"\xff"))
-    good, bad = node("train", "good"), node("train", "bad", fail="no rows in {out}")
-    summary = go(Graph("g", (bad, good, node("predict", "p", good))), store)
-    assert summary.failed[bad.key].startswith("no rows in ")
-    assert "st\\udcff/work" in summary.failed[bad.key]
-    assert store.failure(bad.key)["type"] == "RuntimeError"  # type: ignore[index]
-    assert len(contents(store)) == 2
 
 
 def test_two_drivers_share_a_store(store: Store, log: Path) -> None:

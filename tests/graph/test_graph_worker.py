@@ -3,15 +3,17 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_graph import WORKER, node
+from toy_graph import WORKER, contents, go, node
 
-from xstilts.graph.node import Node, Resources
+from xstilts.graph.node import Graph, Node, Resources
+from xstilts.graph.store import Store
 from xstilts.graph.worker import Progress, disk_error
 
 
@@ -112,3 +114,22 @@ def test_a_full_disk_is_known_however_a_library_says_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError("bad"), FileNotFoundError(2, "No such file"), RuntimeError("os error")])
 def test_other_errors_are_the_nodes_own(tmp_path: Path, error: Exception) -> None:
     assert disk_error(error, tmp_path) is None
+
+
+def test_a_worker_that_ends_by_itself_is_not_said_to_be_killed(store: Store) -> None:
+    """Its output ends a moment before the process does."""
+    ready = json.dumps({"event": "ready", "versions": {}}) + "\n"
+    script = f"import os, time; os.write(1, {ready!r}.encode()); os.close(1); time.sleep(0.3); raise SystemExit(3)"
+    made = node("train", "t")
+    summary = go(Graph("g", (made,)), store, command=[sys.executable, "-c", script])
+    assert summary.failed == {made.key: "worker ended with exit status 3"}
+
+
+def test_a_store_whose_name_is_no_text_holds_nodes_and_failures(tmp_path: Path) -> None:
+    store = Store(os.fsdecode(os.fsencode(tmp_path / "st") + b"\xff"))
+    good, bad = node("train", "good"), node("train", "bad", fail="no rows in {out}")
+    summary = go(Graph("g", (bad, good, node("predict", "p", good))), store)
+    assert summary.failed[bad.key].startswith("no rows in ")
+    assert "st\\udcff/work" in summary.failed[bad.key]
+    assert store.failure(bad.key)["type"] == "RuntimeError"  # type: ignore[index]
+    assert len(contents(store)) == 2
