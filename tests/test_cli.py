@@ -229,18 +229,6 @@ def test_people_read_something_too(call: Call, planned: Path) -> None:
     assert "unknown node 'ffffffffffffffff'" in refused(call, "why", "f" * 16, *store)
 
 
-def test_a_plan_says_when_retrieval_needs_another_target_s_pairs(call: Call, tmp_path: Path) -> None:
-    def said(**changes: Any) -> str:
-        planned = study(tmp_path, languages="with_gold", **changes)
-        return call("plan", planned, "--data", tiny_data(), "--store", tmp_path / "store")[0]
-
-    note = "the layer is chosen on the dev pairs of bucc2018 (de fr ru zh), which are embedded, too"
-    assert note in said(targets=["tatoeba"])
-    assert "chosen on" not in said(targets=["tatoeba", "bucc2018"])
-    assert "chosen on" not in said(targets=["tatoeba"], retrieval={"layer_from": "fixed"})
-    assert "chosen on" not in said(targets=["pawsx"])
-
-
 TASK = """
 from xstilts.data.pairs import read_paraphrase
 from xstilts.metrics.classification import accuracy_metric

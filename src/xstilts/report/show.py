@@ -40,8 +40,8 @@ def show_plan(summary: Mapping[str, Any], out: Console) -> None:
             out.print(f"  {target} {split}: {reason} for {' '.join(found)}")
     if summary["layer_chosen_on"] and "bucc2018" not in summary["languages"]:
         out.print(
-            f"Retrieval: the layer is chosen on the dev pairs of bucc2018 ({' '.join(summary['layer_chosen_on'])}), which are "
-            "embedded, too. retrieval: {layer_from: fixed} needs none.",
+            f"Retrieval: the layer is chosen on the dev pairs of bucc2018 ({' '.join(summary['layer_chosen_on'])}), which "
+            "are embedded, too. retrieval: {layer_from: fixed} needs none.",
             markup=False,
         )
     said = [f"{key} come from {', '.join(names)}" for key, names in summary["stand_ins"].items()]
