@@ -302,11 +302,11 @@ def layer_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
     return [{"study": name, **row} for name, of in studies(store, study).items() for row in study_rows(store, name, of)]
 
 
-def clean_store(store: Store, node: str | None, remove: bool) -> list[dict[str, Any]]:
+def clean_store(store: Store, node: str | None, remove: bool, logs: bool = False) -> list[dict[str, Any]]:
     """What may be removed (and is, with ``remove``): see ``xstilts.graph.clean``."""
     from xstilts.graph import clean as cleaning
 
-    items = cleaning.removable(store) if node is None else cleaning.removable_node(store, node)
+    items = cleaning.removable(store, logs=logs) if node is None else cleaning.removable_node(store, node)
     if remove:
         cleaning.remove(store, items)
     return [{"what": i.what, "key": i.key, "path": str(i.path), "bytes": i.bytes, "why": i.why} for i in items]

@@ -188,3 +188,38 @@ def test_a_damaged_study_is_named_and_no_reason_to_remove(store: Store) -> None:
     with pytest.raises(StoreError, match=r"tree\.json"):
         removable(store)
     assert leftovers(store) == []
+
+
+def log(store: Store, made: Node) -> Path:
+    path = store.root / "logs" / "nodes" / f"{made.key}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"event": "node_done"}\n')
+    return path
+
+
+def test_logs_go_with_their_nodes_and_those_of_needed_nodes_only_when_asked_for(store: Store) -> None:
+    kept, dropped = Graph("kept", (node("train", "kept"),)), Graph("old", (node("train", "old"),))
+    live = node("train", "live")
+    for graph in (kept, dropped):
+        go(graph, store)
+    record(store, kept)
+    store.begin(live)
+    needed, lost, writing = (log(store, made) for made in (*kept, *dropped, live))
+    runs = [store.root / "logs" / "runs" / f"{name}.jsonl" for name in ("ended", "running")]
+    runs[0].parent.mkdir()
+    for path, event in zip(runs, ("run_ended", "node_started"), strict=True):
+        path.write_text(json.dumps({"event": event}) + "\n")
+    assert [i.path for i in removable(store) if i.what == "log"] == [lost]
+    assert [i.path for i in removable(store, logs=True) if i.what == "log"] == [lost, needed, runs[0]]
+    remove(store, removable(store, logs=True))
+    assert [path.exists() for path in (needed, lost, writing, *runs)] == [False, False, True, False, True]
+    assert set(store) == {kept.nodes[0].key}
+
+
+def test_a_named_node_takes_its_log_along(store: Store) -> None:
+    (made,) = graph = Graph("s", (node("train", "a"),))
+    go(graph, store)
+    path = log(store, made)
+    remove(store, removable_node(store, made.key[:12]))
+    assert not path.exists()
+    assert list(store) == []

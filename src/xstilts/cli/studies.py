@@ -237,6 +237,7 @@ def clean(
     node: Annotated[
         str | None, typer.Option(help="Remove this node (key or prefix) and all that follows from it.")
     ] = None,
+    logs: Annotated[bool, typer.Option("--logs", help="The logs of finished nodes and ended runs, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without it only say what would be removed.")] = False,
     json_to: JsonTo = None,
 ) -> None:
@@ -245,5 +246,5 @@ def clean(
     from xstilts.report import show
 
     with journey.open_store(store, must_exist=True) as opened:
-        report = journey.clean_store(opened, node, yes)
+        report = journey.clean_store(opened, node, yes, logs)
     emit(json_to, report, lambda: show.show_clean(report, yes, out))

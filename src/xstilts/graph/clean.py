@@ -10,6 +10,7 @@ from typing import Literal
 
 from xstilts.errors import StoreError
 from xstilts.graph.integrity import made_from
+from xstilts.graph.overview import last_record, node_log
 from xstilts.graph.owner import birth
 from xstilts.graph.status import is_running, known_nodes, resolve
 from xstilts.graph.store import Store
@@ -23,16 +24,16 @@ class Item:
     """One thing that may go.
 
     Args:
-        what: ``work`` (a dead attempt, or the checkpoints it left), ``failure``, ``node``, or ``rest`` (what a killed
-            process left half-removed).
-        key: of the node; empty for a rest.
+        what: ``work`` (a dead attempt, or the checkpoints it left), ``failure``, ``node``, ``log``, or ``rest`` (what a
+            killed process left half-removed).
+        key: of the node; empty for a rest, and for the log of a run.
         path: the folder or file.
         bytes: its size.
         why: the reason.
         named: whether somebody asked for it by name, so that nothing else may keep it.
     """
 
-    what: Literal["work", "failure", "node", "rest"]
+    what: Literal["work", "failure", "node", "log", "rest"]
     key: str
     path: Path
     bytes: int
@@ -40,18 +41,26 @@ class Item:
     named: bool = False
 
 
-def removable(store: Store) -> list[Item]:
-    """Dead attempts, failures, leftovers, and finished nodes that no recorded study reaches.
+def removable(store: Store, *, logs: bool = False) -> list[Item]:
+    """Dead attempts, failures, leftovers, and finished nodes that no recorded study reaches, with their logs.
 
     Checkpoints of a node that a recorded study reaches are not offered: the next run goes on from there
     (``removable_node`` takes them). While no study is recorded, no finished node is offered: all would be.
+
+    Args:
+        store: what is looked at.
+        logs: the logs of finished nodes and ended runs, too: results never need them, but they alone tell how it went.
     """
     reached = _reached(store)
     items = [*_dead_work(store, reached), *_failures(store, store.failures()), *_damaged(store), *_leftovers(store)]
-    if not store.studies():
-        return items
-    lost = [key for key in store if key not in reached]
-    return items + [_node(store, key, "no recorded study needs it") for key in lost]
+    if store.studies():
+        lost = [key for key in store if key not in reached]
+        items += [_node(store, key, "no recorded study needs it") for key in lost]
+        items += [log for log in _node_logs(store) if log.key not in reached]
+    if logs:
+        items += [log for log in _node_logs(store) if log.key in reached and store.has(log.key)]
+        items += _run_logs(store)
+    return items
 
 
 def removable_node(store: Store, prefix: str) -> list[Item]:
@@ -74,6 +83,8 @@ def removable_node(store: Store, prefix: str) -> list[Item]:
         items += [_node(store, each, reason, named=True)] if each in finished else []
         items += [_work(store, each, reason, named=True)] if each in claims else []
         items += _failures(store, [each]) if each in failures else []
+        log = node_log(store, each)
+        items += [Item("log", each, log, size(log), reason, named=True)] if log.is_file() else []
     return items
 
 
@@ -128,6 +139,20 @@ def _failures(store: Store, keys: Iterable[str]) -> Iterator[Item]:
         path = store.root / "failed" / f"{key}.json"
         title = (store.failure(key) or {}).get("title", "")
         yield Item("failure", key, path, size(path), f"a failed attempt of {title}")
+
+
+def _node_logs(store: Store) -> Iterator[Item]:
+    """Of nodes that nobody runs now."""
+    for path in sorted(node_log(store, "KEY").parent.glob("*.jsonl")):
+        if not is_running(store, path.stem):
+            why = "its node is finished" if store.has(path.stem) else "no recorded study needs its node"
+            yield Item("log", path.stem, path, size(path), why)
+
+
+def _run_logs(store: Store) -> Iterator[Item]:
+    for path in sorted((store.root / "logs" / "runs").glob("*.jsonl")):
+        if (last_record(path) or {}).get("event") == "run_ended":
+            yield Item("log", "", path, size(path), "the run has ended")
 
 
 def _damaged(store: Store) -> Iterator[Item]:

@@ -79,7 +79,7 @@ class Overview:
             "since": since,
             "seconds": round(max(0.0, passed), 1),  # clocks of two machines may differ
             "alive": self._store.leases.state(node.key) == "live",
-            "progress": _last_record(self._store.root / "logs" / "nodes" / f"{node.key}.jsonl"),
+            "progress": last_record(node_log(self._store, node.key)),
         }
 
     def _failed(self, node: Node) -> dict[str, Any]:
@@ -114,8 +114,13 @@ class Overview:
         return self._seconds[key]
 
 
-def _last_record(path: Path) -> dict[str, Any] | None:
-    """The last whole line of a file of JSON lines."""
+def node_log(store: Store, key: str) -> Path:
+    """Where a node's log lies, if there is one (``xstilts.graph.log``)."""
+    return store.root / "logs" / "nodes" / f"{key}.jsonl"
+
+
+def last_record(path: Path) -> dict[str, Any] | None:
+    """The last whole line of a file of JSON lines; ``None`` where there is none."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
