@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-import timed_world
-from tiny_world import fake_model, tiny_data, write_study
-from xstilts import cli
-from xstilts.cli.options import out
 from xstilts.report.grid import Grid, print_grid
 from xstilts.report.table import Entry, Table, print_table
 
@@ -74,6 +67,13 @@ def test_rows_whose_names_come_twice_are_numbered_where_columns_stand_below() ->
     assert [line.split(" │ ")[0] for line in wide if ",000" in line] == ["none", "none"]
 
 
+def test_a_name_keeps_its_indentation_and_a_number_its_sign_of_per_cent() -> None:
+    grid = Grid("", ("name", "x"), (("of 5 %", "a" * 60 + " 10.0 %"), ("  given these", "c")), (), frozenset({"x"}))
+    lines = [line.split("│") for line in printed(lambda console: print_grid(grid, console), 71)[2:6]]
+    assert [name.rstrip() for name, _ in lines] == ["of 5 %", "", "  given", "these"]
+    assert [x.strip() for _, x in lines] == ["a" * 60, "10.0 %", "c", ""]
+
+
 def test_scores_are_turned_where_that_takes_fewer_parts() -> None:
     names = [f"intermediate-{n}" for n in range(2)]
     columns = tuple(f"target{n}" for n in range(9))
@@ -81,73 +81,3 @@ def test_scores_are_turned_where_that_takes_fewer_parts() -> None:
     narrow, wide = (printed(lambda console: print_table(table, console), width) for width in WIDTHS)
     assert [line.split()[0] for line in narrow if "71.3" in line] == list(columns)
     assert [line.split()[0] for line in wide if "71.3" in line] == names
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("terminal") / "store"
-    made = timed_world.world(root)
-    made.measure("xnli", timed_world.xnli_systems())
-    made.measure("tatoeba", timed_world.tatoeba_systems())
-    made.save()
-    return root
-
-
-def fits(arguments: list[str], width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What a verb prints: no line is wider than the terminal, and no table is cut."""
-    monkeypatch.setattr(out, "_width", width)
-    monkeypatch.setattr(sys, "argv", ["xstilts", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    said = capsys.readouterr()
-    assert not ended.value.code, said.err
-    assert {line for line in said.out.splitlines() if cell_len(line.rstrip()) > width} == set()
-    assert "…" not in said.out
-    return said.out
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize(
-    "verb",
-    [
-        "results",
-        "compare arms small",
-        "compare published",
-        "impact",
-        "status",
-        "claims",
-        "recommend xnli",
-        "choose --target xnli --max-p99-ms 60000",
-    ],
-)
-def test_what_a_store_holds_fits(
-    store: Path, verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fits([*verb.split(), "--store", str(store)], width, monkeypatch, capsys)
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("verb", ["tasks", "models", "shapes"])
-def test_what_the_package_knows_fits(
-    verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fits(verb.split(), width, monkeypatch, capsys)
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_plan_and_its_memory_fit(
-    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake_model(tmp_path / "words")
-    arms = {"none": {}, "all-of-them": {"intermediate": ["mnli", "squad_v2"]}}
-    fields = {
-        "name": "s",
-        "models": {"xxl": {"shape": "xlm-r-xxl", "random_weights": True, "tokenizer": "words"}},
-        "arms": arms,
-        "targets": ["pawsx", "tatoeba"],
-        "seeds": [1],
-    }
-    file = write_study(tmp_path, {**fields, "precision": "fp32"})
-    where = ["--data", str(tiny_data()), "--store", str(tmp_path / "store")]
-    plan = fits(["plan", str(file), *where], width, monkeypatch, capsys)
-    assert fits(["plan", str(file), *where, "--memory", "--room", "20"], width, monkeypatch, capsys).startswith(plan)

@@ -193,7 +193,7 @@ def _scores_of(
 ) -> str:
     """The line above a table: what was scored, and in which of the languages the task was learned."""
     how = "" if direct else ", **after fine-tuning this model** on the task's own training rows"
-    arm = known.labels.get("arm")
+    arm = str(known.labels.get("arm"))
     learned = source_of(known.study, arm) if arm in known.study.get("arms", {}) and group != "retrieval" else None
     but = f", zero-shot but for {code(learned)}" if learned in languages else ""
     return f"**{target}**, {split} rows{how}{but}:"

@@ -19,7 +19,7 @@ NOTHING = "–"
 
 
 _BETWEEN = 3  # a line and a space on both of its sides
-_WORD = re.compile(r"\S+(?: %\S*)?")  # a number keeps its sign of per cent
+_WORD = re.compile(r"(?:^\s+)?\S+(?: %\S*)?")  # a name keeps its indentation, a number its sign of per cent
 
 
 @dataclass(frozen=True)
