@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,11 +103,9 @@ def run(
 ) -> None:
     """Compute what is missing of a study and print its table. Interrupt it at any time: the same command goes on."""
     from xstilts import journey
-    from xstilts.engines import check_precision, local_engine, ray_engine
     from xstilts.graph.progress import Display
+    from xstilts.interface.running import Where, run_where
     from xstilts.report import show
-    from xstilts.slurm.follow import run_jobs
-    from xstilts.slurm.jobs import sbatch_options
     from xstilts.tracking import tracker
 
     check_options("--on", on, {"slurm": {"--slurm": slurm}, "ray": {"--address": address}})
@@ -119,17 +116,11 @@ def run(
         planned = journey.plan_study(study, data, opened, folders, devices, task_files, others, threads)
         slots = journey.resources(planned, devices, threads, micro_batch_tokens, task_files, **how)
         trackers = [tracker(track, planned.study.name)] if track else []
-        with ExitStack() as stack:
-            display = stack.enter_context(Display(err, len(planned.graph.nodes)))
-            if on == "slurm":
-                check_precision(planned, devices)
-                options = sbatch_options(slurm or (), devices, threads)
-                planned, ended = run_jobs(planned, opened, sys.argv[1:], jobs, options, display)
-            elif on == "ray":
-                engine = stack.enter_context(ray_engine(planned, opened, slots[0], devices, threads, address))
-                planned, ended = journey.run_study(planned, opened, engine, display, trackers)
-            else:
-                planned, ended = journey.run_study(planned, opened, local_engine(slots), display, trackers)
+        where = Where(on, address, jobs, slurm or ())
+        with Display(err, len(planned.graph.nodes)) as display:
+            planned, ended = run_where(
+                where, planned, opened, slots, devices, threads, lambda: sys.argv[1:], display, trackers
+            )
         tables = journey.tables(opened, planned.study.name)
     if json_to is None:
         show.show_tables(tables, out)

@@ -10,12 +10,13 @@ from typing import Any, Literal
 from rich.console import Console
 
 from xstilts import journey
-from xstilts.engines import local_engine
 from xstilts.errors import MissingNameError, StudyError
 from xstilts.graph.log import Tracker
 from xstilts.graph.store import Store
+from xstilts.interface.running import PLACES, On, Where, job_command, run_where
 from xstilts.interface.shown import Ended, Planned, Tables
-from xstilts.interface.words import check_stream, files_of, in_python
+from xstilts.interface.words import check_numbers, check_stream, files_of, in_python
+from xstilts.memory.plan import memory_plan
 from xstilts.plan import Plan
 from xstilts.report.results import study_results
 from xstilts.report.table import as_grid
@@ -116,14 +117,23 @@ class OpenStudy:
         )
 
     @in_python
-    def plan(self) -> Planned:
+    def plan(self, *, memory: bool = False, room: float | None = None, micro_batch_tokens: int = 4096) -> Planned:
         """What it would compute and what of it is done; everything is checked, nothing is computed. Loads no torch.
+
+        Args:
+            memory: also what every node will hold, and on which device it fits.
+            room: with ``memory``: GiB of each device, instead of asking those that are here.
+            micro_batch_tokens: with ``memory``: sub-words in one forward pass.
 
         Raises:
             StudyError, MissingNameError, DataError, ModelError: a field, name, file or model that cannot be used.
         """
         with journey.open_store(self.store) as store:
-            return Planned(journey.plan_summary(self._planned(store), store))
+            planned = self._planned(store)
+            summary = journey.plan_summary(planned, store)
+            if memory:
+                summary["memory"] = memory_plan(planned, self.devices, micro_batch_tokens, room)
+            return Planned(summary)
 
     @in_python
     def run(
@@ -133,6 +143,10 @@ class OpenStudy:
         gradient_checkpointing: bool = False,
         memory_check: bool = True,
         stream: Literal["auto", "always", "never"] = "auto",
+        on: On = "here",
+        address: str | None = None,
+        jobs: int = 1,
+        slurm: Mapping[str, object] | None = None,
         progress: bool = True,
         track: str | Tracker | None = None,
     ) -> Ended:
@@ -143,6 +157,10 @@ class OpenStudy:
             gradient_checkpointing: train in less memory and more time, with equal results.
             memory_check: refuse a node that would not fit before it runs.
             stream: leave weights in their files and read a layer at a time; ``auto``: where they do not fit into memory.
+            on: ``here``, on the machines of a Ray cluster, or in jobs of Slurm (docs/many-machines.md).
+            address: on Ray: HOST:PORT of its head; by default the cluster this machine is part of.
+            jobs: on Slurm: how many there shall be; 0 only follows those that are there.
+            slurm: on Slurm: options of ``sbatch``, as ``{"partition": "gpu", "time": 240}`` (``None``: no value).
             progress: show how far it is on standard error: a bar on a terminal, a line a minute elsewhere.
             track: ``trackio``, or a function that gets every record of the run's logs (docs/tracking.md). One that fails is
                 warned of once and harms nothing.
@@ -152,20 +170,28 @@ class OpenStudy:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; every finished node is kept.
-            StudyError, MissingNameError, DataError, ModelError: as ``plan``.
+            StudyError, MissingNameError, DataError, ModelError: as ``plan``; arguments that do not go together.
+            XstiltsError: Ray, Slurm or a tracker is not there, or refuses.
         """
         from xstilts.graph.progress import Display
 
         check_stream(stream)
+        where = _where(on, address, jobs, slurm, track)
         how = {"gradient_checkpointing": gradient_checkpointing, "memory_check": memory_check, "stream": stream}
         with journey.open_store(self.store) as store:
             planned = self._planned(store)
             slots = journey.resources(planned, self.devices, self.threads, micro_batch_tokens, self.task_files, **how)
             trackers = [tracker(track, self.name) if isinstance(track, str) else track] if track else []
-            with Display(
-                Console(file=sys.stderr, highlight=False, quiet=not progress), len(planned.graph.nodes)
-            ) as display:
-                planned, ended = journey.run_study(planned, store, local_engine(slots), display, trackers)
+
+            def command() -> list[str]:
+                more = {"threads": self.threads, "track": track}
+                return job_command(planned, store, self.data, slots[0], self.devices, more)
+
+            console = Console(file=sys.stderr, highlight=False, quiet=not progress)
+            with Display(console, len(planned.graph.nodes)) as display:
+                planned, ended = run_where(
+                    where, planned, store, slots, self.devices, self.threads, command, display, trackers
+                )
         return Ended(journey.run_summary(planned, ended), str(self.store), ended.complete)
 
     def results(self, *, by_language: bool | None = None, layers: bool = False) -> Tables:
@@ -186,6 +212,32 @@ class OpenStudy:
         from xstilts.webpage.build import write_report
 
         return write_report(self.store, Path(out), self.name, self.data if data and self.data.is_dir() else None)
+
+
+def _where(
+    on: On, address: str | None, jobs: int, slurm: Mapping[str, object] | None, track: str | Tracker | None
+) -> Where:
+    """Where a run is to be; arguments that would say nothing there are refused."""
+    if on not in PLACES:
+        raise MissingNameError("place to run", str(on), PLACES, where="on")
+    given: tuple[tuple[str, On, bool], ...] = (
+        ("address", "ray", address is not None),
+        ("slurm", "slurm", slurm is not None),
+        ("jobs", "slurm", jobs != 1),
+    )
+    for name, place, said in given:
+        if said and on != place:
+            raise StudyError(f"{name} says nothing of on={on!r}", where=name, hint=f"it belongs to on={place!r}")
+    check_numbers(jobs=(jobs, 0))
+    if on == "slurm" and not isinstance(track, str | None):
+        raise StudyError(
+            "a function cannot be told what happens in other processes",
+            where="track",
+            hint='with on="slurm" give a name',
+        )
+    return Where(
+        on, address, jobs, tuple(f"{name}={'' if value is None else value}" for name, value in (slurm or {}).items())
+    )
 
 
 @in_python

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from xstilts.report import show
 from xstilts.report.grid import Grid, grid_markdown
+from xstilts.report.memory import memory_grids
 
 WIDTH = 120
 
@@ -65,7 +66,8 @@ class Planned:
     """What a study would compute.
 
     Args:
-        summary: counts of nodes by kind and state, cells, precision, languages, what is left out: ``xstilts plan --json``.
+        summary: counts of nodes by kind and state, cells, precision, languages, what is left out: ``xstilts plan --json``;
+            ``memory`` where that was asked for.
     """
 
     summary: dict[str, Any]
@@ -81,7 +83,12 @@ class Planned:
         return int(self.summary["nodes"] - self.summary["done"])
 
     def __repr__(self) -> str:
-        return drawn(lambda console: show.show_plan(self.summary, console))
+        return drawn(self._draw)
+
+    def _draw(self, console: Console) -> None:
+        show.show_plan(self.summary, console)
+        if "memory" in self.summary:
+            show.show_grids(list(memory_grids(self.summary["memory"])), console)
 
 
 @dataclass(frozen=True, repr=False)
