@@ -70,7 +70,7 @@ def test_rows_whose_names_come_twice_are_numbered_where_columns_stand_below() ->
 def test_a_name_keeps_its_indentation_and_a_number_its_sign_of_per_cent() -> None:
     grid = Grid("", ("name", "x"), (("of 5 %", "a" * 60 + " 10.0 %"), ("  given these", "c")), (), frozenset({"x"}))
     lines = [line.split("│") for line in printed(lambda console: print_grid(grid, console), 71)[2:6]]
-    assert [name.rstrip() for name, _ in lines] == ["of 5 %", "", "  given", "these"]
+    assert [name.rstrip() for name, _ in lines] == ["of 5 %", "", "  given", "  these"]
     assert [x.strip() for _, x in lines] == ["a" * 60, "10.0 %", "c", ""]
 
 

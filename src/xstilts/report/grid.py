@@ -19,7 +19,7 @@ NOTHING = "–"
 
 
 _BETWEEN = 3  # a line and a space on both of its sides
-_WORD = re.compile(r"(?:^\s+)?\S+(?: %\S*)?")  # a name keeps its indentation, a number its sign of per cent
+_WORD = re.compile(r"\S+(?: %\S*)?")  # a number keeps its sign of per cent
 
 
 @dataclass(frozen=True)
@@ -153,22 +153,26 @@ def _is_words(grid: Grid, place: int) -> bool:
 
 
 def _least_width(grid: Grid, place: int) -> int:
-    words = _WORD.findall(grid.columns[place])
+    texts = _words(grid.columns[place])
     for row in grid.rows:
-        words += _WORD.findall(row[place]) if _is_words(grid, place) else [row[place]]
-    return max(map(cell_len, words), default=1)
+        texts += _words(row[place]) if _is_words(grid, place) else [row[place]]
+    return max(map(cell_len, texts), default=1)
+
+
+def _words(text: str) -> list[str]:
+    """Each with the indentation of the text, as any of them may begin a line."""
+    indentation = text[: len(text) - len(text.lstrip())]
+    return [indentation + word for word in _WORD.findall(text)]
 
 
 def _broken(text: str, width: int) -> str:
     """The text in lines of that width, broken between words."""
-    lines = [""]
-    for word in _WORD.findall(text):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if cell_len(longer) <= width:
+    lines: list[str] = []
+    for word in _words(text):
+        if lines and cell_len(longer := f"{lines[-1]} {word.lstrip()}") <= width:
             lines[-1] = longer
         else:
-            lines += [word] if lines[-1] else []
-            lines[-1] = word
+            lines.append(word)
     return "\n".join(lines)
 
 

@@ -98,7 +98,7 @@ def result_rows(store: Store, study: str | None = None) -> list[dict[str, Any]]:
 def checkpoint_rows(store: Store, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of the encoders that the study's intermediate trainings kept on the way; ``checkpoint`` is their number.
 
-    They are no places of the table: ``result_rows`` and ``main_rows`` do not have them.
+    They are no places of the table: ``Results`` does not have them.
     """
     cells = payload.get("checkpoints", [])
     numbers = {cell["key"]: cell["number"] for cell in cells}
