@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @contextmanager
 def open_store(root: Path, *, must_exist: bool = False, level: Level = "digests") -> Iterator[Store]:
     """A store; its digest cache is saved at the end."""
-    if must_exist and not root.is_dir():
+    if not root.is_dir() and (must_exist or root.exists()):
         raise StoreError("no store here", where=str(root), hint="name it with --store DIR; xstilts run makes one")
     store = Store(root, level=level)
     yield store

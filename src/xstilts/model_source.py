@@ -204,11 +204,10 @@ def hub_folder(id: str, revision: str | None = None, *, where: str = "", hint: s
         ModelError: the hub does not give it, or cannot be reached.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(id, revision=revision, allow_patterns=list(IDENTITY_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # the client's own, those of the library it speaks HTTP with, those of the disk
         raise ModelError(
             f"cannot get {id!r}{f' at {revision}' if revision else ''} from the hub: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",

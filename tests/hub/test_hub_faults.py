@@ -59,6 +59,13 @@ def test_a_hub_that_stays_away_ends_in_one_clear_error(machine: Machine, hub: Hu
     assert files_under(machine.data) == set()
 
 
+def test_a_model_that_breaks_off_where_a_verb_asks_for_it(machine: Machine, hub: Hub) -> None:
+    hub.fail("/stored/", "closed", -1)
+    _, error = machine.run("embed", "tests/tiny", "-", expect=2)
+    assert "error: cannot get 'tests/tiny' from the hub: " in error
+    assert "it is no folder here; check the id, the network" in error
+
+
 def test_wrong_bytes_are_never_kept(machine: Machine, hub: Hub) -> None:
     hub.fail("/stored/", "other bytes", -1)
     error = machine.fetch(one_split(machine.home), expect=2)["stderr"]

@@ -118,6 +118,7 @@ WRONG: list[tuple[Callable[[Path], object], type[XstiltsError], str]] = [
     ),
     (lambda at: run(at, micro_batch_tokens=0), StudyError, "^micro_batch_tokens: 0 was asked, and 1 is the least"),
     (lambda at: run(at, stream=True), MissingNameError, "^stream: .*'True'"),
+    (lambda at: xstilts.open_study(small(), data=tiny_data(), store=__file__).plan(), StoreError, "store=DIR"),
     (lambda at: xstilts.results(at / "no"), StoreError, "store=DIR"),
     (lambda at: xstilts.open_study(small(), store=at).report(at / "x.pdf"), XstiltsError, "must end in .html"),
 ]
