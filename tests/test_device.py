@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xstilts.device import cpu_name, fingerprint
+from xstilts.device import check_cards, cpu_name, fingerprint, members
 from xstilts.errors import ModelError
 
 
@@ -49,3 +51,33 @@ def test_a_card_that_is_hidden_or_unknown_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ModelError, match="nvidia-smi does not say what cuda:0 is"):
         fingerprint("cuda:0", 2, "fp32")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "CPU", "", "cuda:0,1", "mps"])
+def test_what_is_no_device_is_refused_by_its_name(device: str) -> None:
+    with pytest.raises(ModelError, match="is none"):
+        members(device)
+
+
+@pytest.mark.parametrize(
+    ("devices", "count", "said"),
+    [
+        (["cuda"], 0, "cuda is not there: torch 2.0 finds 0 GPUs here"),
+        (["cpu", "cuda:0+1"], 1, "cuda:1 is not there: torch 2.0 finds 1 GPU here\n  cuda:0 to cuda:0"),
+        (["cuda:0+1", "cpu"], 2, ""),
+    ],
+)
+def test_a_card_that_is_not_there_is_noticed_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch, devices: list[str], count: int, said: str
+) -> None:
+    def answers(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, f"2.0 {count}\n", "")
+
+    monkeypatch.setattr(subprocess, "run", answers)
+    with pytest.raises(ModelError, match=re.escape(said)) if said else nullcontext():
+        check_cards(devices)
+
+
+def test_processors_need_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("asked"))
+    check_cards(["cpu", "cpu+cpu"])

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,9 +22,11 @@ def members(device: str) -> tuple[str, ...]:
     """The devices of one slot: one, or several that train one model together (``cuda:0+1``, ``cpu+cpu``).
 
     Raises:
-        ModelError: they are not of one kind, or one card stands twice.
+        ModelError: no device has such a name, they are not of one kind, or one card stands twice.
     """
     first, *more = device.split("+")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", first):
+        raise ModelError(f"device {device!r} is none", where="--device", hint="cpu or cuda:N (N from 0)")
     kind = first.partition(":")[0]
     found = (first, *(f"{kind}:{each}" if each.isdigit() else each for each in more))
     fits = {"cpu": r"cpu", "cuda": r"cuda:\d+"}.get(kind, "")
@@ -103,6 +106,23 @@ def nvidia_smi(device: str, fields: str) -> str:
         number = names[int(number)].strip()
     command = ["nvidia-smi", f"--id={number}", f"--query-gpu={fields}", "--format=csv,noheader"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def check_cards(devices: Sequence[str]) -> None:
+    """Notice before anything is computed that torch does not find a card here; asked in a process of its own.
+
+    Raises:
+        ModelError: with the first that is not there.
+    """
+    wanted = [each for device in devices for each in members(device) if each.startswith("cuda")]
+    if not wanted:
+        return
+    asked = [sys.executable, "-c", "import torch; print(torch.__version__, torch.cuda.device_count())"]
+    torch, count = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    if missing := [each for each in wanted if int(each.partition(":")[2] or 0) >= int(count)]:
+        found = f"{count} GPU{'s' * (count != '1')}"
+        hint = "--device cpu" if count == "0" else f"cuda:0 to cuda:{int(count) - 1}"
+        raise ModelError(f"{missing[0]} is not there: torch {torch} finds {found} here", where="--device", hint=hint)
 
 
 def worker_threads(devices: Sequence[str], threads: int | None) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from xstilts.device import check_cards
 from xstilts.errors import StudyError
 from xstilts.graph.engine import Engine
 from xstilts.graph.local import LocalEngine
@@ -19,7 +20,12 @@ SERVE = ("-m", "xstilts.execute")
 
 
 def local_engine(slots: Sequence[Resources]) -> Engine:
-    """Processes of this machine, one a slot."""
+    """Processes of this machine, one a slot.
+
+    Raises:
+        ModelError: a slot's GPU is not here.
+    """
+    check_cards([slot.device for slot in slots])
     return LocalEngine(slots, (sys.executable, *SERVE))
 
 

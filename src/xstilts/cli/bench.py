@@ -74,6 +74,9 @@ def bench(
     load: dict[str, Any] = {"split": split, "rows": rows, "runs": runs, "seconds": seconds}
     found = find_folder(model, store)
     if written is not None:
+        idle = {"--layer": layer, "--p99-ms": p99_ms, "--max-length": max_length}
+        if said := [option for option, value in idle.items() if value is not None]:
+            raise StudyError("not asked of answers of forced lengths", where=f"{', '.join(said)} with --written")
         for path in task_file or ():
             tasks.load_file(path)
         return _writing(found, tasks.load(target), data, written, languages, load | on, json_to)

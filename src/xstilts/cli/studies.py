@@ -33,6 +33,7 @@ from xstilts.cli.options import (
     out,
     whole_numbers,
 )
+from xstilts.errors import StudyError
 
 
 def plan(
@@ -62,6 +63,8 @@ def plan(
     from xstilts.report.grid import print_grid
     from xstilts.report.memory import memory_grids
 
+    if room is not None and not memory:
+        raise StudyError("not asked without --memory", where="--room")
     with journey.open_store(store) as opened:
         folders, others = folders_by_name(model), whole_numbers(seeds)
         planned = journey.plan_study(study, data, opened, folders, device or ("cpu",), task_file or (), others)
