@@ -22,6 +22,8 @@ WORDS = {
     "--store DIR": "store",
     "--store STORE": "store",
     "--to DIR": "left-the-store",
+    "--device cuda:0+1": "cpu+cpu",
+    "--device cuda:2+3": "cpu+cpu",
     "--arm A": "mnli",
     "--seed S": "1",
     "--layer 20": "1",
@@ -116,9 +118,9 @@ def make(home: Path, call: Call, patch: Any) -> None:
     shipped = home / "recipes"
     shipped.mkdir()
     for recipe in journey.RECIPES.glob("*.yaml"):
-        if recipe.stem != "pocket":
+        if not recipe.stem.startswith("pocket"):
             (shipped / recipe.name).symlink_to(recipe)
-    for name in ("STUDY", "pocket"):
+    for name in ("STUDY", "pocket", "pocket-text", "pocket-full"):
         write_study(shipped, study | {"name": name})
     write_study(home / "examples", study | {"name": "real-small", "models": {"xlmr": {"path": "../model"}}})
     for of in (journey, study_source):
