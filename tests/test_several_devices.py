@@ -1,13 +1,15 @@
 """A slot of several devices: its processes train one model, to the numbers of one process, and go on when one of them cannot.
 
 The group here is two processes on a CPU (gloo). In one study run its second process is killed in a mixture and runs out of
-memory in the fine-tuning after it (``troubled_worker``).
+memory in the fine-tuning after it; in another one its driver gets SIGTERM (``troubled_worker``).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,13 +21,11 @@ import pytest
 from safetensors.torch import load_file
 
 from test_execute import QUIET, planned
-from troubled_worker import FITS, KILLED, SHORT
+from troubled_worker import FITS, KILLED, SHORT, STOPPED_AT
 from xstilts.device import members, worker_threads
 from xstilts.errors import ModelError
 from xstilts.execute import execute
-from xstilts.graph.local import LocalEngine
 from xstilts.graph.node import Node, Resources
-from xstilts.graph.run import Summary, run
 from xstilts.graph.store import Store
 from xstilts.memory.nodes import how_of, in_group, is_sharded
 from xstilts.plan import Plan
@@ -49,7 +49,7 @@ class Runs:
     mix: Node
     train: Node
     store: Store
-    summary: Summary
+    said: dict[str, Any]
     trouble: Path
     alone: dict[str, Path]
 
@@ -67,17 +67,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     plan = planned(arms={"all": {"intermediate": ["mnli", "ccg"]}}, training=LEARNS, languages=["en"], splits=["test"])
     (mix,) = (node for node in plan.graph if node.kind == "mix")
     (train,) = (node for node in plan.graph if node.kind == "train")
-    (home / "trouble").mkdir()
-    slot = Resources(plan.files, plan.models, "cpu+cpu", threads=1, micro_batch_tokens=TOKENS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TROUBLE", str(home / "trouble"))
-        patch.setenv("PYTHONPATH", ":".join(sys.path))
-        worker = [sys.executable, str(Path(__file__).with_name("troubled_worker.py"))]
-        summary = run(plan.graph, Store(home / "store"), LocalEngine([slot], worker), listen=lambda event: None)
+    nodes = [node.as_json() for node in plan.graph]
+    group = {"nodes": nodes, "files": dict(plan.files), "models": dict(plan.models), "tokens": TOKENS}
+    (home / "plan.json").write_text(json.dumps(group))
+    script = Path(__file__).with_name("troubled_worker.py")
+    paths = {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(script), str(home)], env={**os.environ, **paths}, check=True)
+    ended = json.loads((home / "said.json").read_text())
     alone(plan, mix, {}, home / "mix")
     alone(plan, train, {"model": home / "mix" / "out"}, home / "train")
     folders = {"mix": home / "mix" / "out", "train": home / "train" / "out"}
-    yield Runs(plan, mix, train, Store(home / "store"), summary, home / "trouble", folders)
+    yield Runs(plan, mix, train, Store(home / "trouble"), ended, home, folders)
 
 
 def log(folder: Path) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ def apart(one: Path, two: Path) -> float:
 
 @pytest.mark.parametrize("kind", ["mix", "train"])
 def test_two_processes_learn_what_one_does_though_one_was_killed_and_one_short_of_memory(runs: Runs, kind: str) -> None:
-    assert runs.summary.complete, runs.summary.failed
+    assert runs.said["trouble"]["complete"], runs.said["trouble"]["failed"]
     ours = runs.store.path({"mix": runs.mix, "train": runs.train}[kind].key)
     assert len(numbers(ours)) >= 8
     assert numbers(ours) == pytest.approx(numbers(runs.alone[kind]), abs=NEAR)
@@ -118,6 +118,23 @@ def test_one_process_was_killed_and_all_went_on_from_the_last_checkpoint(runs: R
     tasks = [line["task"] for line in log(runs.store.path(runs.mix.key)) if "task" in line]
     assert set(tasks) == {"mnli", "ccg"}
     assert tasks == [line["task"] for line in log(runs.alone["mix"]) if "task" in line]
+
+
+def test_told_to_stop_a_group_saves_and_leaves_and_goes_on_exactly(runs: Runs) -> None:
+    stopped = runs.said["stopped"]
+    assert stopped["code"] == 143
+    assert (stopped["failures"], stopped["held"]) == ([], [])
+    (checkpoint,) = stopped["checkpoints"]
+    assert runs.said["told"]["complete"], runs.said["told"]["failed"]
+    told, calm = (Store(runs.trouble / name) for name in ("told", "calm"))
+    (resumption,) = said(told.path(runs.mix.key))["training"]["resumed"]
+    assert checkpoint == f"step-{resumption['step']:08d}"
+    assert resumption["step"] == STOPPED_AT
+    assert resumption["same_conditions"]
+    name = "model/model.safetensors"
+    assert told.files(runs.mix.key)[name] == calm.files(runs.mix.key)[name]
+    assert numbers(told.path(runs.mix.key)) == numbers(calm.path(runs.mix.key))
+    assert told.claims() == []
 
 
 def test_where_one_ran_out_of_memory_all_have_half_the_micro_batch_from_the_same_step(runs: Runs) -> None:
