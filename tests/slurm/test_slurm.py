@@ -104,6 +104,7 @@ def test_what_would_break_a_job_or_its_name_is_refused(cluster: Path, store: Sto
         XstiltsError, match="nodes cannot be set: a job is one run on one machine; --jobs says how many"
     ):
         sbatch_options(["nodes=2"])
+    assert sbatch_options(["nodes=1"]) == {"nodes": "1"}
     with pytest.raises(XstiltsError, match="job_name cannot be set"):
         sbatch_options(["job-name=mine"])
     (cluster / "refuses").write_text("sbatch: error: invalid partition specified: gpu\n")

@@ -30,10 +30,11 @@ ANSWER_SECONDS = 60.0
 OURS = ("--on", "--jobs", "--slurm", "--json")
 """Options of the command that queues the jobs, which theirs lacks."""
 CARDS = frozenset({"gres", "gpus", "gpus_per_node", "gpus_per_socket", "gpus_per_task"})
+SIZES = ("nodes", "ntasks", "ntasks_per_node")
 ONE_RUN = "a job is one run on one machine; --jobs says how many there are"
 REFUSED = {
     "job_name": "jobs are found again by their names",
-    **dict.fromkeys(("array", "nodes", "ntasks", "ntasks_per_node"), ONE_RUN),
+    **dict.fromkeys(("array", *SIZES), ONE_RUN),
     **dict.fromkeys(("signal", "parsable", "wait", "wrap", "test_only"), "the jobs could not be followed"),
 }
 """Options of ``sbatch`` that are not the user's, and why."""
@@ -196,7 +197,9 @@ def sbatch_options(given: Sequence[str], devices: Sequence[str] = (), threads: i
         if "=" not in text:
             raise XstiltsError(f"{text!r} is not NAME=VALUE", where="--slurm")
     options = {name.replace("-", "_"): value for name, _, value in (text.partition("=") for text in given)}
-    for name in options.keys() & REFUSED:
+    for name in sorted(options.keys() & REFUSED):
+        if name in SIZES and options[name] == "1":
+            continue
         raise XstiltsError(f"{name} cannot be set: {REFUSED[name]}", where="--slurm")
     every = [each for device in devices for each in members(device)]
     cards = len({each for each in every if each.startswith("cuda")})
