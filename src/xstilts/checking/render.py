@@ -155,7 +155,7 @@ def _closing(report: Report) -> str:
 
 def _prose(console: Console, text: str, indent: int = 0) -> None:
     """Sentences and lists, broken between words."""
-    console.print(Padding(escape(text), (0, 0, 0, indent)), highlight=False)
+    console.print(Padding(escape(text), (0, 0, 0, indent)) if indent else escape(text), highlight=False)
 
 
 def _line(console: Console, text: str) -> None:
