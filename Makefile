@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-TEST_WORKERS ?= 2
+# More than cores: a third of the time a test waits for processes of its own.
+TEST_WORKERS ?= 3
 # Two workers side by side for small models; one where there is one core.
 SLOTS ?= $(if $(filter 1,$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)),,--device cpu --device cpu)
 VENV := .venv

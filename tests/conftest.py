@@ -7,11 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from handmade_rows import FILES, character_tokenizer
 from xstilts import tasks
 from xstilts.graph.store import Store
 from xstilts.task_types import Tokenizer
+
+settings.register_profile("untimed", deadline=None)  # how fast an example is depends on what else runs on the machine
+settings.load_profile("untimed")
 
 _SHARED_TOOLS = Path(__file__).resolve().parents[2] / "shared" / "tools"
 

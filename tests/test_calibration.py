@@ -71,7 +71,7 @@ def test_of_a_repeated_pair_the_largest_margin_counts() -> None:
     margins=st.lists(st.integers(1, 12), min_size=1, max_size=30),
     right=st.sets(st.integers(0, 40), min_size=1, max_size=20),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_other_threshold_is_better(margins: list[int], right: set[int]) -> None:
     candidates = rows(*((str(i), m / 7) for i, m in enumerate(margins)))
     truth = set(gold(*map(str, right)))

@@ -37,7 +37,6 @@ def test_only_errors_of_ours_come_out(reader: Reader, home: Path) -> None:
         max_examples=max(2, int(7 * min(reader.weight, 1))),
         derandomize=True,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(st.sampled_from(reader.changeable), STEPS)

@@ -59,7 +59,7 @@ def test_equal_to_plain_python(queries: int, candidates: int, noise: float) -> N
 
 
 @given(seed=st.integers(0, 10**6), queries=st.integers(1, 25), candidates=st.integers(1, 25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_one_to_one_by_falling_margin(seed: int, queries: int, candidates: int) -> None:
     pairs = mine(*noisy_sides(seed, queries, candidates, 1.0))
     assert len(set(pairs.queries.tolist())) == len(pairs.queries) == len(set(pairs.candidates.tolist()))

@@ -133,7 +133,7 @@ def rows(draw: st.DrawFn, shape: str) -> list[Any]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data(), budget=st.integers(1, 200))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_logits_come_in_reading_order_whatever_the_batches(shape: str, data: st.DataObject, budget: int) -> None:
     model: Any = Echo()
     features = TYPES[shape].encode(data.draw(rows(shape)), model.tokenizer, SHORT)
@@ -147,7 +147,7 @@ def test_logits_come_in_reading_order_whatever_the_batches(shape: str, data: st.
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_perfect_logits_decode_to_the_gold(shape: str, data: st.DataObject) -> None:
     task_type, examples = TYPES[shape], data.draw(rows(shape))
     features = task_type.encode(examples, word_tokenizer(), SHORT)
@@ -169,7 +169,7 @@ def test_perfect_logits_leave_an_unanswerable_question_unanswered() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_golds_change_no_prediction_batch(shape: str, data: st.DataObject) -> None:
     examples = data.draw(rows(shape))
     field = {"tagging": "tags", "span": "answers"}.get(shape, "label")

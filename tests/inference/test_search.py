@@ -91,7 +91,7 @@ def test_near_ties_below_the_error_of_float32_are_ordered_exactly() -> None:
     block_rows=st.integers(1, 70),
     noise=st.sampled_from([0.0, 1e-7, 1e-3, 1.0]),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_independent_of_block_size(
     seed: int, queries: int, candidates: int, distinct: int, k: int, block_rows: int, noise: float
 ) -> None:
@@ -115,7 +115,7 @@ def test_independent_of_block_size(
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_directions_of_one_product_are_two_searches(
     queries: int, candidates: int, k: int, block_rows: int, repeats: bool, seed: int
 ) -> None:

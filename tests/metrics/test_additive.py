@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xstilts.errors import PredictionError
@@ -41,7 +41,6 @@ ROWS: list[tuple[Additive, st.SearchStrategy[tuple[Any, Any]]]] = [
 
 
 @pytest.mark.parametrize(("metric", "row"), ROWS)
-@settings(deadline=None)
 @given(data=st.data())
 def test_a_row_gives_the_same_alone_and_among_others(
     metric: Additive, row: st.SearchStrategy[tuple[Any, Any]], data: st.DataObject
@@ -58,7 +57,6 @@ def test_a_row_gives_the_same_alone_and_among_others(
 
 
 @pytest.mark.parametrize(("metric", "row"), ROWS)
-@settings(deadline=None)
 @given(data=st.data())
 def test_scores_of_sums_are_those_of_rows_repeated(
     metric: Additive, row: st.SearchStrategy[tuple[Any, Any]], data: st.DataObject

@@ -107,7 +107,7 @@ def torchmetrics_squad(golds: list[tuple[str, ...]], predictions: list[str]) -> 
     return {name: float(value) for name, value in squad(found, wanted).items()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=QUESTIONS)
 def test_squad_equals_torchmetrics(rows: list[tuple[tuple[str, ...], str]]) -> None:
     golds, predictions = [answers for answers, _ in rows], [text for _, text in rows]
@@ -118,7 +118,7 @@ def test_squad_equals_torchmetrics(rows: list[tuple[tuple[str, ...], str]]) -> N
     assert squad_v2_metric(golds, predictions, "en") == pytest.approx(expected, abs=1e-4)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=QUESTIONS, language=st.sampled_from(["en", "es", "de", "ar", "hi", "vi", "zh"]))
 def test_gold_against_itself_is_100_where_something_is_left_after_normalisation(
     rows: list[tuple[tuple[str, ...], str]], language: str

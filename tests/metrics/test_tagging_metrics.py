@@ -139,7 +139,7 @@ def pairs_of_sentences(tags: list[str]) -> st.SearchStrategy[list[list[tuple[str
     return st.lists(st.lists(pair, min_size=1, max_size=12), min_size=1, max_size=4)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.one_of(*(pairs_of_sentences(tags) for tags in (UPOS, UPOS[:4], BIO, UPOS + BIO + ODD))))
 def test_equal_to_seqeval_0012_to_the_last_digit(
     seqeval_0012: types.ModuleType, rows: list[list[tuple[str, str]]]
@@ -155,7 +155,7 @@ def test_equal_to_seqeval_0012_to_the_last_digit(
     assert ner_metric(golds, found, "en") == pos_metric(golds, found, "en")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=pairs_of_sentences(UPOS))
 def test_gold_against_itself_is_100(rows: list[list[tuple[str, str]]]) -> None:
     golds = [[gold for gold, _ in row] for row in rows]

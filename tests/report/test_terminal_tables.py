@@ -36,7 +36,7 @@ def printed(show: Callable[[Console], None], width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(grid=grids(), width=st.sampled_from(WIDTHS))
 def test_any_table_fits_and_keeps_every_word_and_number(grid: Grid, width: int) -> None:
     lines = printed(lambda console: print_grid(grid, console), width)

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
@@ -24,13 +24,11 @@ def closed_test(p_values: list[float]) -> list[float]:
     return [max(min(1.0, len(s) * min(p_values[i] for i in s)) for s in sets if place in s) for place in places]
 
 
-@settings(deadline=None)
 @given(p_values=P_VALUES)
 def test_holm_is_the_closed_bonferroni_test(p_values: list[float]) -> None:
     assert adjusted(p_values, "holm") == pytest.approx(closed_test(p_values))
 
 
-@settings(deadline=None)
 @given(p_values=P_VALUES)
 def test_benjamini_hochberg_is_scipys(p_values: list[float]) -> None:
     assert adjusted(p_values, "benjamini_hochberg") == pytest.approx(false_discovery_control(p_values, method="bh"))

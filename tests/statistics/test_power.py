@@ -8,7 +8,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xstilts.errors import StatisticsError
@@ -43,7 +43,6 @@ def test_rates_are_what_compare_decides_on_each_study() -> None:
     assert 0 < found.missed < found.slower < 1
 
 
-@settings(deadline=None)
 @given(st.integers(2, 12), st.floats(0.002, 0.1), st.integers(0, 100))
 def test_each_study_is_judged_as_compare_judges_it(pairs: int, margin: float, seed: int) -> None:
     studies = np.random.default_rng(seed).normal(0, 0.02, (20, pairs))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -16,7 +16,6 @@ from xstilts.statistics.seeds import seed_difference
 SCORES = st.lists(st.tuples(*[st.floats(0, 100)] * 2), min_size=2, max_size=8)
 
 
-@settings(deadline=None)
 @given(pairs=SCORES.filter(lambda of: np.std([a - b for a, b in of]) > 1e-3), confidence=st.floats(0.5, 0.99))
 def test_equal_to_the_paired_t_test(pairs: list[tuple[float, float]], confidence: float) -> None:
     found = seed_difference([a - b for a, b in pairs], confidence)

@@ -38,7 +38,7 @@ def loss_of(task: Toy, features: Features, sequences: Any, logits: Tensor) -> Te
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(seed=st.integers(0, 1000), budget=st.integers(10, 400))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_micro_batches_add_up_to_the_loss_of_the_step(shape: str, seed: int, budget: int) -> None:
     task, features = TOYS[shape], FEATURES[shape]
     logits = logits_of(task, features, seed)
