@@ -93,8 +93,12 @@ def margins(forward: Neighbours, backward: Neighbours) -> FloatArray:
 
 
 def same_neighbours(answers: Mapping[str, list[Any]], sides: tuple[FloatArray, FloatArray]) -> Agreement:
-    """The same neighbours in the same order; others are a tie if their cosines in float64 are as good."""
+    """The same neighbours in the same order; others are a tie if their cosines in float64 are as good.
+
+    Margins are compared where both have the same pair: that of a tie has other neighbours, so another margin.
+    """
     differences, places = [], 0
+    forward, other_forward = (answers[name][0].indices for name in (OURS, PEER))
     for direction, (own, other) in enumerate(zip(answers[OURS], answers[PEER], strict=True)):
         if isinstance(own, Neighbours):
             queries, candidates = sides if direction == 0 else sides[::-1]
@@ -104,9 +108,9 @@ def same_neighbours(answers: Mapping[str, list[Any]], sides: tuple[FloatArray, F
                 apart = abs(_cosine(queries[row], candidates[pair[0]]) - _cosine(queries[row], candidates[pair[1]]))
                 differences.append(Difference(f"direction {direction} row {row} neighbour {place}: {pair}", apart))
         else:
-            apart = np.sort(own, axis=1) - np.sort(other, axis=1)
+            shared = np.where(forward == other_forward, np.abs(own - other), 0.0)
             differences += [
-                Difference(f"margin {row}", float(d)) for row, d in enumerate(np.abs(apart).max(1)) if not d <= NEAR
+                Difference(f"margin {row}", float(d)) for row, d in enumerate(shared.max(1)) if not d <= NEAR
             ]
     return Agreement(f"{places} neighbours", differences, NEAR)
 

@@ -146,6 +146,11 @@ def test_neighbours_that_differ_are_found_and_ties_are_not(setting: Setting) -> 
     found = search.same_neighbours(answers, (queries, twins))
     assert found.holds
     assert len(found.differences) == 2
+    for name, margins in ((search.OURS, [1.1, 1.0, 0.9, 0.8]), (search.PEER, [1.0, 1.1, 0.9, 0.8])):
+        answers[name].append(np.array([margins]))
+    assert search.same_neighbours(answers, (queries, twins)).holds  # a tie's margins are those of other pairs
+    answers[search.PEER][-1] = np.array([[1.0, 1.1, 0.9, 0.7]])
+    assert not search.same_neighbours(answers, (queries, twins)).holds
 
 
 def test_loss_curves_that_differ_are_found() -> None:
