@@ -26,6 +26,7 @@ STUDY: dict[str, Any] = {
     "name": "s",
     "targets": ["xnli", "udpos", "bucc2018"],
     "arms": {"none": {"intermediate": None}, "mnli": {"intermediate": "mnli"}},
+    "splits": ["test", "dev"],
     "seeds": [1, 2],
     "source": "en",
     "models": {"m": {"note": ""}},
@@ -210,3 +211,9 @@ def test_what_cannot_be_done_is_named(tmp_path: Path, arguments: list[str], says
     failed = run("s", "--store", str(world(tmp_path).root), "--rounds", "100", *arguments)
     assert failed.exit_code != 0
     assert says in str(failed.exception)
+
+
+def test_a_split_that_the_study_does_not_evaluate_is_named(tmp_path: Path) -> None:
+    store = World(tmp_path, {**STUDY, "splits": ["test"]}).done()
+    failed = run("s", "--store", str(store.root), "--split", "dev")
+    assert "--split: s evaluates no dev rows\n  --split test" in str(failed.exception)

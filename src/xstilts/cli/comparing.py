@@ -53,7 +53,10 @@ def arms(
     for path in task_file or ():
         tasks.load_file(path)
     with journey.open_store(store, must_exist=True) as opened:
-        found = compare_study(opened, study_results(opened, study), split, level=level, rounds=rounds)
+        results = study_results(opened, study)
+        if split not in (evaluated := results.study["splits"]):
+            raise StudyError(f"{study} evaluates no {split} rows", where="--split", hint=f"--split {evaluated[0]}")
+        found = compare_study(opened, results, split, level=level, rounds=rounds)
     grids = comparison_grids(found, target)
     if page is not None:
         if page.suffix == ".md":
