@@ -51,6 +51,7 @@ STUDY: dict[str, Any] = {
     "notes": {"any": "free text"},
     "arms": {"none": {"intermediate": None}, "nli": {"intermediate": "mnli"}},
     "targets": ["xnli", "tatoeba"],
+    "splits": ["test"],
     "seeds": [1],
     "source": "en",
     "own_languages": {},

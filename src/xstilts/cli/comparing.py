@@ -54,7 +54,7 @@ def arms(
         tasks.load_file(path)
     with journey.open_store(store, must_exist=True) as opened:
         results = study_results(opened, study)
-        if split not in (evaluated := results.study.get("splits", [split])):
+        if split not in (evaluated := results.study["splits"]):
             raise StudyError(f"{study} evaluates no {split} rows", where="--split", hint=f"--split {evaluated[0]}")
         found = compare_study(opened, results, split, level=level, rounds=rounds)
     grids = comparison_grids(found, target)
