@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from toy_graph import node
+from toy_graph import found, node
 
 from xstilts.graph import owner as owners
 from xstilts.graph.claim import CHECKPOINTS, Claim, ClaimLostError
@@ -84,4 +84,4 @@ def save(claim: Claim, name: str) -> None:
 
 def checkpoints(store: Store, key: str) -> set[str]:
     """Names of those that some attempt left."""
-    return {p.name for p in store.work(key).glob(f"*/*/{CHECKPOINTS}/*")}
+    return {p.name for p in found(store.work(key), f"*/*/{CHECKPOINTS}/*")}

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from toy_driver import graph, saving
-from toy_graph import contents, go, leftovers
+from toy_graph import contents, found, go, leftovers
 
 from xstilts.graph.owner import birth
 from xstilts.graph.run import status
@@ -147,7 +147,7 @@ def test_told_twice_from_all_sides_trainings_save_once_and_go_on(
     (made,) = saving(0.5)
     driver = start(1, 0.0, device, 0.5)
     processes = len(device.split("+"))
-    wait_for(lambda: len(list(store.root.glob("work/*/*/*/defers"))) and len(started(log)) == processes)
+    wait_for(lambda: found(store.root, "work/*/*/*/defers") and len(started(log)) == processes)
     time.sleep(0.2)  # the others of a group are there, too
     for worker in psutil.Process(driver.pid).children():
         worker.terminate()
@@ -167,7 +167,7 @@ def test_told_twice_from_all_sides_trainings_save_once_and_go_on(
 def test_a_worker_that_somebody_tells_to_stop_fails_no_node(store: Store, log: Path, start: Start) -> None:
     (made,) = saving(0.0)
     driver = start(1, 0.0, "cpu", 0.0)
-    wait_for(lambda: list(store.root.glob("work/*/*/*/defers")))
+    wait_for(lambda: found(store.root, "work/*/*/*/defers"))
     (worker,) = psutil.Process(driver.pid).children()
     worker.terminate()
     code, said = end(driver)
@@ -190,7 +190,7 @@ def test_two_drivers_one_killed(store: Store, log: Path, start: Start, expected:
 def test_a_half_written_node_is_never_taken(store: Store, start: Start) -> None:
     slow = graph(60.0)
     driver = start(1, 60.0)
-    wait_for(lambda: any(store.root.glob("work/*/*/*/out/result.txt")))
+    wait_for(lambda: found(store.root, "work/*/*/*/out/result.txt"))
     assert list(status(slow, store).values()).count("running") == 1
     driver.kill()
     end(driver)
@@ -203,7 +203,7 @@ def test_a_half_written_node_is_never_taken(store: Store, start: Start) -> None:
 
 def test_ctrl_c_does_not_wait_for_the_node(store: Store, start: Start) -> None:
     driver = start(2, 600.0)
-    wait_for(lambda: len(list(store.root.glob("work/*/*/*/out/result.txt"))) == 2)
+    wait_for(lambda: len(found(store.root, "work/*/*/*/out/result.txt")) == 2)
     driver.send_signal(signal.SIGINT)
     assert end(driver)[0] == 130
     assert leftovers(store) == []

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_graph import contents, die, go, leftovers, node, owner_file, rewrite_owner
+from toy_graph import contents, die, found, go, leftovers, node, owner_file, rewrite_owner
 
 from xstilts.errors import StoreError
 from xstilts.graph.claim import Claim, ClaimLostError, NodeBusyError
@@ -245,7 +245,7 @@ def test_a_driver_that_lost_its_node_takes_the_others_outcome(store: Store, tmp_
     events: list[Event] = []
     driver = threading.Thread(target=lambda: summaries.append(go(graph, Store(store.root), events=events)))
     driver.start()
-    while not (store.owner(made.key) and list(store.work(made.key).glob("*/*/out/result.txt"))):
+    while not (store.owner(made.key) and found(store.work(made.key), "*/*/out/result.txt")):
         time.sleep(0.005)
     die(store, made.key)
     other = Store(store.root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from toy_graph import contents, die, leftovers, owner_file, rewrite_owner
 
 from xstilts.errors import StoreError, TrainingError
 from xstilts.graph.claim import Claim, ClaimLostError, NodeBusyError
+from xstilts.graph.clean import size
 from xstilts.graph.heartbeat import LEASE_SECONDS, Heartbeat
 from xstilts.graph.lease import Leases
 from xstilts.graph.store import Store
@@ -194,3 +196,29 @@ def test_signs_of_life_begin_with_the_next_node_where_no_thread_could_be_had(
     while file.stat().st_mtime_ns == before:
         time.sleep(0.005)
     beats.stop(file)
+
+
+@pytest.mark.parametrize("gone", ["0001", "id", "checkpoints", "step-1"])
+def test_what_another_driver_removes_while_it_is_looked_at_is_not_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    folder = store.work(KEY) / "0001" / "id" / "checkpoints" / "step-1"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("x")
+    whole = shutil.copytree(store.work(KEY), store.root / "whole")
+    assert store.claims() == [KEY]
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, goes_when_read(getattr(os, name), gone))
+    assert size(whole) == 0
+    assert store.claims() == ([KEY] if gone in ("id", "step-1") else [])  # which need not be read to know
+
+
+def goes_when_read(read: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """``os.listdir`` or ``os.scandir`` of a disk where the folder of this name goes right before it is read."""
+
+    def late(folder: Any = ".") -> Any:
+        if not isinstance(folder, int) and Path(folder).name == name:
+            shutil.rmtree(folder)  # reads by number
+        return read(folder)
+
+    return late

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_graph import contents, leftovers, node
+from toy_graph import contents, found, leftovers, node
 from toy_graph import die as kill_owner
 from toy_graph import go as go_toy
 
@@ -243,7 +243,7 @@ def kill_worker(store: Store, key: str, steps: int) -> Callable[[], int]:
     def watch() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            saved = [int(p.name[5:]) for p in store.work(key).glob("*/*/checkpoints/step-*")]
+            saved = [int(p.name[5:]) for p in found(store.work(key), "*/*/checkpoints/step-*")]
             owner = store.owner(key)
             if saved and max(saved) >= steps and owner is not None:
                 seen.append(max(saved))

@@ -1,5 +1,6 @@
 """Graphs of toy nodes, and what the tests ask of a store."""
 
+import glob
 import json
 import sys
 from collections.abc import Collection, Sequence
@@ -53,6 +54,11 @@ def contents(store: Store) -> dict[str, dict[str, str]]:
 def leftovers(store: Store) -> list[str]:
     """What a clean store does not have: work folders and half-written files."""
     return [*store.claims(), *(p.name for p in store.root.glob("**/*.aside"))]
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """What is there now, of files that come and go: ``Path.glob`` stops at a folder that goes when it looks into it."""
+    return [folder / name for name in glob.glob(pattern, root_dir=folder)]  # noqa: PTH207
 
 
 def owner_file(store: Store, key: str) -> Path:

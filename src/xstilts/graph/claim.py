@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,18 @@ def afresh(read: Callable[[], T]) -> T:
             if error.errno != errno.ESTALE:
                 raise
     return read()
+
+
+def names(folder: Path) -> list[str]:
+    """What a folder holds, sorted; nothing if it is not there, is no folder, or goes while it is read.
+
+    Raises:
+        OSError: other errors of the disk: what cannot be read now may be there.
+    """
+    try:
+        return sorted(afresh(lambda: os.listdir(folder)))  # noqa: PTH208 - asked of every node of a study
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def content(path: Path) -> bytes:

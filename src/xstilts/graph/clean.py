@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -164,8 +166,14 @@ def _leftovers(store: Store) -> Iterator[Item]:
     for path in sorted(store.root.glob("*/.*.aside")):
         pid = int(path.name.split(".")[-3].partition("-")[0])
         # The number is of this machine only; on a shared store the age speaks for the other machines.
-        if birth(pid) is None and time.time() - path.lstat().st_mtime > OLD_SECONDS:
+        if birth(pid) is None and _is_old(path):
             yield Item("rest", "", path, size(path), "a process was killed while it wrote or removed this")
+
+
+def _is_old(path: Path) -> bool:
+    with suppress(FileNotFoundError):  # its process lives on another machine, and renamed it
+        return time.time() - path.lstat().st_mtime > OLD_SECONDS
+    return False
 
 
 def _node(store: Store, key: str, why: str, *, named: bool = False) -> Item:
@@ -177,7 +185,10 @@ def _work(store: Store, key: str, why: str, *, named: bool = False) -> Item:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files under a folder."""
-    if path.is_dir():
-        return sum(p.lstat().st_size for p in path.rglob("*") if not p.is_dir())
-    return path.lstat().st_size
+    """Bytes of a file, or of all files under a folder; what another process removes meanwhile counts as none."""
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    total = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            total += file.lstat().st_size
+    return total

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Literal
 
 from xstilts.errors import StoreError
-from xstilts.graph.claim import CHECKPOINTS, OUT, OWNER, NodeBusyError, afresh, content, lost
+from xstilts.graph.claim import CHECKPOINTS, OUT, OWNER, NodeBusyError, afresh, content, lost, names
 from xstilts.graph.disk import aside
 from xstilts.graph.heartbeat import BEATS, LEASE_SECONDS, Heartbeat, Watch
 from xstilts.graph.node import Node, canonical
@@ -96,11 +96,8 @@ class Leases:
 
     def _numbers(self, key: str) -> list[Path]:
         """The claims of a node, the lowest number first."""
-        try:
-            names = afresh(lambda: os.listdir(self.work / key))  # noqa: PTH208 - asked of every node of a study
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return [self.work / key / name for name in sorted((n for n in names if n.isdecimal()), key=int)]
+        found = names(self.work / key)
+        return [self.work / key / name for name in sorted((n for n in found if n.isdecimal()), key=int)]
 
     def _held(self, key: str) -> tuple[Owner | None, int] | None:
         claims = self._numbers(key)
@@ -108,7 +105,8 @@ class Leases:
 
     def has_checkpoints(self, key: str) -> bool:
         """Whether an attempt left the state of its training; one that was being written does not count."""
-        return any((self.work / key).glob(f"*/*/{CHECKPOINTS}/[!.]*"))
+        attempts = (claim / name for claim in self._numbers(key) for name in names(claim))
+        return any(not name.startswith(".") for attempt in attempts for name in names(attempt / CHECKPOINTS))
 
     # To claim
 
