@@ -302,8 +302,8 @@ def test_layers_above_the_asked_one_are_not_run(run: Run, tmp_path: Path, monkey
 
 def test_bad_rows_keep_their_line_in_a_matrix(run: Run, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_bytes(b"ab\n\n\xff\ncd\n")
-    run("embed", tiny_model(), tmp_path / "own.txt", "--skip-bad", "--out", tmp_path / "v.npy", expect=1)
-    assert np.isnan(np.load(tmp_path / "v.npy")).all(axis=1).tolist() == [False, True, True, False]
+    run("embed", tiny_model(), tmp_path / "own.txt", "--skip-bad", "--out", tmp_path / "v.NPY", expect=1)
+    assert np.isnan(np.load(tmp_path / "v.NPY")).all(axis=1).tolist() == [False, True, True, False]
 
 
 def test_a_pipe_streams_chunk_by_chunk_and_may_be_closed() -> None:

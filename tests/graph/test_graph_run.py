@@ -186,6 +186,14 @@ def test_a_worker_that_dies_fails_its_node_and_a_fresh_one_goes_on(
     assert leftovers(store) == []
 
 
+def test_what_a_worker_printed_of_an_earlier_node_is_no_part_of_a_failure(store: Store) -> None:
+    earlier, bad = node("train", "a", print=1), node("train", "b", exit=3)
+    go(Graph("g", (earlier, bad)), store)
+    failure = store.failure(bad.key)
+    assert failure is not None
+    assert "noise on stderr" not in failure["stderr"]
+
+
 def test_prints_do_not_break_the_protocol(store: Store) -> None:
     graph = Graph("g", (node("train", "a", print=1), node("train", "b", print=1)))
     assert go(graph, store).complete

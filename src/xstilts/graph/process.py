@@ -91,6 +91,8 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         for event in self._events():
+            if event["event"] == "done":
+                self._forget()
             if event["event"] in ("done", "failed"):
                 return event
             progress(event)
@@ -137,6 +139,11 @@ class WorkerProcess:
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - STDERR_TAIL))
         return self._stderr.read().decode(errors="replace")
+
+    def _forget(self) -> None:
+        """Drop what it printed: a worker lives for weeks, and a later failure's cause is not among it."""
+        self._stderr.seek(0)  # the worker writes at the same place: they share it
+        self._stderr.truncate()
 
     def _kill_session(self) -> None:
         """End it and every process it started."""

@@ -37,7 +37,7 @@ def writer(out: Path | None, width: int | None = None) -> Iterator[Write]:
     """
     if out is None:
         yield lambda rows: _write_json(sys.stdout.buffer, rows)
-    elif width is not None and out.suffix == ".npy":
+    elif width is not None and out.suffix.lower() == ".npy":
         with _whole(out) as file, _matrix(file, width) as write:
             yield write
     else:
