@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from tiny_world import fake_model
 from xstilts.errors import DataError, StudyError
 from xstilts.journey import read_study
+from xstilts.model_source import find_model
 from xstilts.plan import Plan, make_plan
 from xstilts.study import parse_study
 from xstilts.tasks.folder import DataFolder
@@ -111,6 +113,24 @@ def test_translations_that_are_not_there_are_missed_before_anything_runs(world: 
 def test_sequences_longer_than_the_model_numbers_are_refused_before_anything_runs(world: Path) -> None:
     with pytest.raises(StudyError, match="bucc2018 is encoded in up to 512 sub-words"):
         plan(world, encoding={"intermediate": {"max_length": 64}, "xnli": {"max_length": 64}})
+
+
+def test_a_model_on_disk_that_numbers_too_few_is_refused_before_anything_runs(world: Path, tmp_path: Path) -> None:
+    folder = fake_model(tmp_path / "model")
+    fields = {"models": {"m": {"path": str(folder)}}, "arms": {"none": {}}, "targets": ["xnli"], "seeds": [1]}
+    fields |= {"languages": "available"}
+    study = parse_study({"name": "s", **fields, "training": {"xnli": {"selection": "last"}}})
+
+    def planned(**config: object) -> Plan:
+        (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 2, **config}))
+        found = [find_model(name, choice, digest) for name, choice in study.models.items()]
+        return make_plan(study, DataFolder(world), found, precision="fp32", digest=digest)
+
+    for family, before in (("xlm-roberta", 2), ("bert", 0)):
+        with pytest.raises(StudyError, match=r"xnli is encoded in up to 128 sub-words, but models\.m numbers 127"):
+            planned(model_type=family, max_position_embeddings=127 + before)
+        assert planned(model_type=family, max_position_embeddings=128 + before).graph
+    assert planned(model_type="distilbert").graph, "says no limit"
 
 
 def test_a_recipe_is_found_although_a_folder_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,8 +117,9 @@ def bench_folder(
 
 
 def _encoding(folder: Path, task: Task, max_length: int | None) -> Encoding:
-    """As the model predicts rows of its task; an encoder's sentences as the target has them."""
+    """As the model predicts rows of its task; an encoder's sentences as the target has them, as far as it numbers them."""
+    from xstilts.model_source import config_of, longest_of
     from xstilts.own_text.models import fitted, trained_encoding
 
     trained = None if task.trains_on is None else trained_encoding(folder)
-    return fitted(trained or task.encoding, None, max_length)
+    return fitted(trained or task.encoding, longest_of(config_of(folder)), max_length)

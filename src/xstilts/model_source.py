@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from xstilts.errors import ModelError, shown
 from xstilts.graph.node import canonical, sha256_text
 from xstilts.model_choice import ModelChoice
 from xstilts.outside import read_object
-from xstilts.shapes import RANDOM
+from xstilts.shapes import RANDOM, longest_sequence
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -69,6 +69,7 @@ class ModelSource:
         note: shown under tables.
         revision: the commit on the hub; empty for a folder.
         random: how its weights were drawn, of one that has learned nothing; else empty.
+        positions: sub-words of the longest sequence that it numbers; ``None`` where its configuration sets no limit.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ModelSource:
     note: str = ""
     revision: str = ""
     random: str = ""
+    positions: int | None = None
 
 
 def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) -> ModelSource:
@@ -106,7 +108,16 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
     revision = folder.name if choice.id is not None else ""  # the hub's cache names a snapshot by its commit
     random = _drawn(config)
     family = str(config.get("model_type"))
-    return ModelSource(name, folder.resolve(), identity, family, layers, choice.note, revision, random)
+    return ModelSource(
+        name, folder.resolve(), identity, family, layers, choice.note, revision, random, longest_of(config)
+    )
+
+
+def longest_of(config: Mapping[str, Any]) -> int | None:
+    """Sub-words of the longest sequence that the model of a config.json numbers."""
+    return longest_sequence(
+        str(config.get("model_type")), config.get("max_position_embeddings"), config.get("pad_token_id")
+    )
 
 
 def no_weights(folder: Path, wanted: str) -> tuple[str]:

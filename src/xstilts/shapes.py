@@ -15,6 +15,8 @@ from xstilts.errors import MissingNameError, ModelError
 
 RANDOM = "xstilts_random_weights"
 """The field of config.json that says weights were drawn, not learned. Whatever is made from such a folder keeps it."""
+AFTER_PADDING = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+"""Every ``model_type`` that numbers positions from ``pad_token_id + 1`` on and skips padding ids; others begin at 0."""
 Config = Mapping[str, Any]
 
 
@@ -38,6 +40,20 @@ class Weight:
     def count(self) -> int:
         """Numbers in it."""
         return math.prod(self.size)
+
+
+def longest_sequence(family: str, numbered: int | None, padding_id: int | None) -> int | None:
+    """Sub-words of the longest sequence that an encoder numbers; ``None`` where its configuration does not limit it.
+
+    Args:
+        family: its ``model_type``.
+        numbered: its ``max_position_embeddings``.
+        padding_id: its ``pad_token_id``: families of RoBERTa number from the one after it.
+    """
+    if not numbered or numbered < 0:
+        return None
+    before = (1 if padding_id is None else padding_id) + 1 if family in AFTER_PADDING else 0
+    return numbered - before
 
 
 def _xlmr(layers: int, hidden: int, heads: int, inner: int, vocabulary: int, *, pre_norm: bool = False) -> Config:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from xstilts.batching.batch import Batch
 from xstilts.errors import ModelError
-from xstilts.models.families import FAMILIES, execution_of
+from xstilts.models.families import execution_of
 from xstilts.models.layout import Layout, arrange
 from xstilts.models.packed_attention import NAME, Packing
 from xstilts.models.precision import Precision
+from xstilts.shapes import AFTER_PADDING, longest_sequence
 
 States = list[Tensor]
 
@@ -66,11 +67,8 @@ class Encoder(nn.Module):
     @property
     def max_length(self) -> int | None:
         """The longest sequence in sub-words; ``None`` where the config does not limit it."""
-        family = FAMILIES.get(str(self.config.model_type))
-        if family is not None:
-            return family.max_length(self.config)
-        limit = getattr(self.config, "max_position_embeddings", None)
-        return int(limit) if limit and limit > 0 else None
+        numbered, padding = (getattr(self.config, name, None) for name in ("max_position_embeddings", "pad_token_id"))
+        return longest_sequence(str(self.config.model_type), numbered, padding)
 
     @property
     def padding_id(self) -> int:
@@ -188,7 +186,7 @@ class Encoder(nn.Module):
 
     def _positions(self, ids: Tensor, layout: Layout) -> Tensor:
         """Position numbers of the sorted row, as the family's own embeddings number a padded batch."""
-        if FAMILIES[str(self.config.model_type)].positions == "from_zero":
+        if str(self.config.model_type) not in AFTER_PADDING:
             return layout.positions
         # A padding id inside a text (its author wrote "<pad>") keeps the padding position and is not counted.
         pad, real = int(self.config.pad_token_id), ids.ne(self.config.pad_token_id)

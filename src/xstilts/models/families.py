@@ -31,19 +31,12 @@ class Family:
     Args:
         stem: how its class names begin.
         prefix: under which name ``AutoModelFor...`` holds the encoder.
-        positions: ``after_padding`` counts from ``pad_token_id + 1`` and skips padding ids, ``from_zero`` counts from 0.
         heads: names of the head's weights by shape of task.
     """
 
     stem: str
     prefix: str
-    positions: Literal["after_padding", "from_zero"]
     heads: Mapping[str, HeadNames]
-
-    def max_length(self, config: Any) -> int:
-        """The longest sequence (sub-words) its position matrix can number."""
-        used = config.pad_token_id + 1 if self.positions == "after_padding" else 0
-        return int(config.max_position_embeddings) - used
 
 
 def _heads(prefix: str, classification: dict[str, str], masked_lm: dict[str, str]) -> dict[str, HeadNames]:
@@ -60,7 +53,7 @@ def _heads(prefix: str, classification: dict[str, str], masked_lm: dict[str, str
 def _roberta(stem: str) -> Family:
     pooled = {"dense": "classifier.dense", "output": "classifier.out_proj"}
     masked_lm = {"": "lm_head", "dense": "lm_head.dense", "norm": "lm_head.layer_norm"}
-    return Family(stem, "roberta", "after_padding", _heads("roberta", pooled, masked_lm))
+    return Family(stem, "roberta", _heads("roberta", pooled, masked_lm))
 
 
 _BERT_POOLED = {"dense": "bert.pooler.dense", "output": "classifier"}
@@ -71,7 +64,7 @@ _BERT_MASKED_LM = {
 }
 
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family("Bert", "bert", "from_zero", _heads("bert", _BERT_POOLED, _BERT_MASKED_LM)),
+    "bert": Family("Bert", "bert", _heads("bert", _BERT_POOLED, _BERT_MASKED_LM)),
     "camembert": _roberta("Camembert"),
     "roberta": _roberta("Roberta"),
     "xlm-roberta": _roberta("XLMRoberta"),

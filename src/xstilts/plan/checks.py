@@ -26,12 +26,12 @@ def check_repeats(parts: Mapping[str, Mapping[str, Any]], arm: str) -> None:
             )
 
 
-def check_lengths(study: Study, model: str, positions: int, otherwise: str) -> None:
+def check_lengths(study: Study, model: str, positions: int | None, otherwise: str) -> None:
     """No task may encode longer sequences than a model numbers: found out here, not after it was made.
 
     Args:
         model: what the study calls it.
-        positions: sub-words of the longest sequence that it numbers.
+        positions: sub-words of the longest sequence that it numbers; ``None`` for any.
         otherwise: what else helps, for the hint.
     """
     arms = [task for arm in study.arms.values() for task in arm.learned]
@@ -39,7 +39,7 @@ def check_lengths(study: Study, model: str, positions: int, otherwise: str) -> N
         for task in names:
             defaults = Encoding() if task == MASKED_LM else load(task).encoding
             length = study.encoding_of(task, role, defaults).max_length
-            if length > positions:
+            if positions is not None and length > positions:
                 raise StudyError(
                     f"{task} is encoded in up to {length} sub-words, but models.{model} numbers {positions}",
                     where=f"encoding.{task}.max_length",

@@ -12,7 +12,7 @@ from xstilts.errors import StudyError
 from xstilts.graph.node import Node
 from xstilts.hyperparameters import Pretraining
 from xstilts.model_choice import ModelChoice
-from xstilts.model_source import ModelSource
+from xstilts.model_source import ModelSource, longest_of
 from xstilts.plan.checks import check_lengths
 from xstilts.plan.texts import writes_text
 from xstilts.shapes import shape_config
@@ -68,6 +68,7 @@ class Starts:
             start = self._pretrained(name, choice.pretrain)
         else:
             model = found[name]
+            check_lengths(self.study, name, model.positions, "choose another model")
             start, family = Start({"model": model.identity}, {}, model.num_layers), model.family
         start = replace(start, writes_text=writes_text(self.study, name, family))
         return self._pruned(name, start, choice.keep_layers) if choice.keep_layers else start
@@ -83,8 +84,7 @@ class Starts:
     def _drawn(self, name: str, choice: ModelChoice) -> Start:
         """A model of a named shape with random weights."""
         config = shape_config(str(choice.shape))
-        if "max_position_embeddings" in config:  # two of them stand before the first sub-word
-            check_lengths(self.study, name, config["max_position_embeddings"] - 2, "choose another shape")
+        check_lengths(self.study, name, longest_of(config), "choose another shape")
         spec = {
             "config": config,
             "seed": choice.seed,
