@@ -64,7 +64,7 @@ def test_it_learns_what_a_node_of_a_study_learns(tmp_path: Path) -> None:
     out = tmp_path / "claim" / "out"
     out.mkdir(parents=True)
     execute(node, {}, out, Resources(plan.files, plan.models), Progress(lambda _: None))
-    own = xstilts.load(tiny_model()).train(
+    own = xstilts.load(tiny_model(), precision="fp32").train(
         "pawsx", rows(), dev=rows(split="dev"), seed=3, max_length=48, to=tmp_path / "own", selection_rows=8, **FEW
     )
     assert digest_file(own.folder / "model.safetensors") == digest_file(out / "model" / "model.safetensors")
