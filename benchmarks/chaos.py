@@ -1,12 +1,12 @@
 """Studies that are killed, whose disk refuses and whose files are damaged: the same command again ends in the same table.
 
-    python -m benchmarks.chaos --seeds 0-49 --out STEM [--world toy]
+    python -m benchmarks.chaos --seeds 0-49 --out STEM [--world toy | --world ray]
 
 Each run is a study of a small world in a fresh store. Three faults, drawn with the run's seed, meet it one after the
-other, each in a run of the very same command: kill -9 of the driver or of a worker, SIGTERM, a disk that is full or
-reports an I/O error at some change, a file of the store that loses its end or has a bit flipped. Then the command is given
-once more. The run has survived if that ends with exit status 0 and the table, to the last digit, is that of a run that
-nothing disturbed.
+other, each in a run of the very same command: kill -9 of the driver, of a worker or (on Ray) of everything on a machine,
+SIGTERM, a disk that is full or reports an I/O error at some change, a file of the store that loses its end or has a bit
+flipped. Then the command is given once more. The run has survived if that ends with exit status 0 and the table, to the
+last digit, is that of a run that nothing disturbed.
 """
 
 from __future__ import annotations
@@ -22,39 +22,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-KINDS = ("kill driver", "kill worker", "SIGTERM", "ENOSPC", "EIO", "truncate", "flip")
+from benchmarks.worlds import FAULTS, LOSE_MACHINE, WORLDS, World
+
 DAMAGES = ("truncate", "flip")
 FAULTS_A_RUN = 3
 FURTHEST = {"ENOSPC": 60, "EIO": 90}
 """Changes of the store, counted in each process, among which the one that fails is drawn."""
 INJECTOR = Path(__file__).parent / "faults"
 PATIENCE = 300.0
-TESTS = Path(__file__).parents[1] / "tests"
-TOY_SLEEP = 0.01
-
-
-@dataclass(frozen=True)
-class World:
-    """A study that can be run again and again.
-
-    Args:
-        command: gives the command that runs it in a store.
-        table: what came out, from a store.
-        workers: part of a worker's command line, to know one.
-        seconds: that it took undisturbed: moments are drawn within.
-    """
-
-    command: Callable[[Path], Sequence[str]]
-    table: Callable[[Path], Any]
-    workers: str
-    seconds: float = 1.0
+STATUSES = {"kill driver": (0, 1, -9), "kill worker": (0, 1, 2), "SIGTERM": (0, 143, -15), LOSE_MACHINE: (0, 1, 2)}
+"""With which the run may end that a signal meets."""
 
 
 @dataclass
@@ -78,7 +62,7 @@ def disturbed(world: World, expected: Any, seed: int, home: Path) -> Run:
     """One run with its faults."""
     run, chance, started = Run(seed), random.Random(seed), time.monotonic()
     store = home / "store"
-    kinds = chance.sample(KINDS, FAULTS_A_RUN)
+    kinds = chance.sample(world.kinds, FAULTS_A_RUN)
     for kind in sorted(kinds, key=DAMAGES.__contains__):  # last: before it harms anything, the study is finished
         if kind in DAMAGES:
             _finish(_start(world, store), run, (0,))
@@ -99,20 +83,29 @@ def disturbed(world: World, expected: Any, seed: int, home: Path) -> Run:
 
 
 def strike(world: World, store: Path, kind: str, chance: random.Random, run: Run) -> None:
-    """Send a signal to the driver or a worker at some moment."""
+    """Send a signal to the driver or a worker, or kill a machine, at some moment."""
     driver = _start(world, store)
     moment = time.monotonic() + chance.uniform(0.3, 0.9) * world.seconds
     while driver.poll() is None and time.monotonic() < moment:
         time.sleep(0.005)
-    target: psutil.Process | subprocess.Popen[bytes] | None = driver if driver.poll() is None else None
-    if target is not None and kind == "kill worker":
-        workers = [p for p in psutil.Process(driver.pid).children() if world.workers in " ".join(p.cmdline())]
-        target = chance.choice(workers) if workers else None
-    if target is not None:
-        target.send_signal(signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)
+    if driver.poll() is None and _hit(world, driver, kind, chance):
         run.injected[kind] += 1
-    statuses = {"kill driver": (0, 1, -9), "kill worker": (0, 1, 2), "SIGTERM": (0, 143, -15)}[kind]
-    _finish(driver, run, statuses)
+    _finish(driver, run, STATUSES[kind])
+
+
+def _hit(world: World, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> bool:
+    """Whether there was something to hit."""
+    if kind == LOSE_MACHINE:
+        assert world.lose_machine is not None
+        world.lose_machine(chance)
+        return True
+    target: psutil.Process | subprocess.Popen[bytes] = driver
+    if kind == "kill worker":
+        if not (workers := world.workers(driver.pid)):
+            return False
+        target = chance.choice(workers)
+    target.send_signal(signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)
+    return True
 
 
 def refuse(world: World, store: Path, code: str, chance: random.Random, run: Run, home: Path) -> None:
@@ -170,50 +163,16 @@ def calm(world: World, home: Path) -> Any:
     return world.table(home / "calm")
 
 
-def tiny(home: Path) -> World:
-    """Two arms and two targets of the tests' tiny world, through the real command line."""
-    sys.path.insert(0, str(TESTS))
-    from tiny_world import CLI, run_command, tiny_study, write_study
-
-    study = write_study(home, tiny_study(targets=["pawsx", "tatoeba"], splits=["test"], languages=["en", "de", "fr"]))
-
-    def table(store: Path) -> Any:
-        done = subprocess.run([*CLI, "results", "--store", str(store), "--json", "-"], capture_output=True, check=True)
-        return json.loads(done.stdout)
-
-    return World(lambda store: [*CLI, *map(str, run_command(study, store))], table, "xstilts.execute")
-
-
-def toy(home: Path) -> World:
-    """The graph of 21 small nodes that the tests kill, on two workers: it trains nothing, so a run takes a second."""
-    sys.path[:0] = [str(TESTS), str(TESTS / "graph")]
-    from toy_driver import graph
-
-    from xstilts.graph.store import Store
-
-    def scores(root: Path) -> Any:
-        store = Store(root)
-        keys = [node.key for node in graph(TOY_SLEEP) if node.kind == "score"]
-        for key in keys:
-            store.verify(key)
-        return {key: {n: f["sha256"] for n, f in store.files(key).items() if n != "node.json"} for key in keys}
-
-    driver = [sys.executable, str(TESTS / "graph" / "toy_driver.py")]
-    return World(lambda store: [*driver, str(store), "2", str(TOY_SLEEP)], scores, "toy_worker")
-
-
-WORLDS: dict[str, Callable[[Path], World]] = {"tiny": tiny, "toy": toy}
-
-
 def summary(runs: Sequence[Run]) -> dict[str, Any]:
     """Faults injected and survived, by kind."""
     survived = [run for run in runs if not run.problems]
     injected: Counter[str] = sum((run.injected for run in runs), Counter())
+    met = [kind for kind in (LOSE_MACHINE, *FAULTS) if injected[kind]]
     lived: Counter[str] = sum((run.injected for run in survived), Counter())
     return {
         "runs": len(runs),
         "survived": len(survived),
-        "faults": {kind: {"injected": injected[kind], "survived": lived[kind]} for kind in KINDS},
+        "faults": {kind: {"injected": injected[kind], "survived": lived[kind]} for kind in met},
         "injected": injected.total(),
         "survived_faults": lived.total(),
         "seconds": round(sum(run.seconds for run in runs), 1),
@@ -253,8 +212,7 @@ def main() -> None:
     options = parser.parse_args()
     first, last = map(int, options.seeds.split("-"))
     runs: list[Run] = []
-    with tempfile.TemporaryDirectory(prefix="chaos-") as home:
-        world = WORLDS[options.world](Path(home))
+    with tempfile.TemporaryDirectory(prefix="chaos-") as home, WORLDS[options.world](Path(home)) as world:
         started = time.monotonic()
         expected = calm(world, Path(home))
         world = replace(world, seconds=time.monotonic() - started)

@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 import pytest
 import toy_graph
-from toy_graph import WORKER, contents, leftovers, tree
+from ray_driver import engine
+from toy_graph import contents, leftovers, tree
 
 from tiny_world import CLI, command, environment, run_command, tiny_study, write_study
 from xstilts.errors import XstiltsError
 from xstilts.graph.events import Event
-from xstilts.graph.node import Graph, Resources
-from xstilts.graph.places import placing, spread
+from xstilts.graph.node import Graph
 from xstilts.graph.run import Summary, run
 from xstilts.graph.store import Store
 from xstilts.journey import rows
@@ -62,13 +62,8 @@ def machines(log: Path) -> Iterator[Cluster]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def engine(machines: Cluster, **options: Any) -> cluster.RayEngine:
-    places = spread(cluster.connect(machines.address), ["cpu"], 1, Resources())
-    return cluster.RayEngine(places, WORKER[1:], placing(places, {}), **options)
-
-
 def go(graph: Graph, store: Store, machines: Cluster, listen: Callable[[Event], None] = lambda event: None) -> Summary:
-    return run(graph, store, engine(machines), listen=listen)
+    return run(graph, store, engine(machines.address), listen=listen)
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -127,34 +122,20 @@ def test_a_killed_worker_and_a_machine_that_is_gone_cost_only_time(
     assert there.failures() == []
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path[:0] = {paths!r}
-from test_graph_cluster import engine
-from toy_graph import tree
-from types import SimpleNamespace
-from xstilts.graph.run import run
-from xstilts.graph.store import Store
-there = SimpleNamespace(address={address!r})
-ended = run(tree(2, 2, sleep=0.5), Store({root!r}), engine(there, orphan_seconds=2.0), listen=lambda event: None)
-sys.exit(0 if ended.complete else 1)
-"""
-
-
 def test_what_a_killed_run_had_begun_is_finished_without_it(machines: Cluster, tmp_path: Path, log: Path) -> None:
     there = Store(tmp_path / "there")
-    code = DRIVER.format(paths=sys.path, address=machines.address, root=str(there.root))
-    driver = subprocess.Popen([sys.executable, "-c", code])
+    script = Path(__file__).with_name("ray_driver.py")
+    again = [sys.executable, str(script), str(there.root), machines.address, "2", "2", "0.5"]
+    driver = subprocess.Popen(again)
     wait_for(lambda: len(there.claims()) == 2)
     begun = there.claims()
     driver.kill()
     driver.wait()
     wait_for(lambda: all(there.has(key) for key in begun))
     before = len(log.read_text().splitlines())
-    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=False).returncode == 0
-    again = {line.split()[2] for line in log.read_text().splitlines()[before:]}
-    assert not again & set(begun), "what finished meanwhile counts"
+    assert subprocess.run(again, timeout=PATIENCE, check=False).returncode == 0
+    redone = {line.split()[2] for line in log.read_text().splitlines()[before:]}
+    assert not redone & set(begun), "what finished meanwhile counts"
     assert contents(there).keys() == tree(2, 2, sleep=0.5).by_key.keys(), "all are there, and whole"
 
 
