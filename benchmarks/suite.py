@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     model = made.add_mutually_exclusive_group()
     model.add_argument("--model", type=Path, help="folder of an encoder of a verified family")
     model.add_argument("--shape", choices=SHAPES, help="of random weights: small by default, tiny with --quick")
-    made.add_argument("--quick", action="store_true", help="few rows and three rounds: under five minutes")
+    made.add_argument("--quick", action="store_true", help="few rows, three rounds, no peak memory: under five minutes")
     made.add_argument("--rounds", type=int, help="5 by default")
     made.add_argument("--rows", type=int, default=512, help="test rows of one timed pass")
     made.add_argument("--training-rows", type=int, default=128, help="training rows of one timed pass")
@@ -91,8 +91,8 @@ def setting_of(arguments: argparse.Namespace, scratch: Path) -> Setting:
     return replace(setting, **QUICK) if arguments.quick else setting
 
 
-def measured(race: Race, rounds: int, precision: str, again: Sequence[str]) -> dict[str, Any]:
-    """The record of one race."""
+def measured(race: Race, rounds: int, precision: str, again: Sequence[str] | None) -> dict[str, Any]:
+    """The record of one race; peak memory takes a new process for each contender, and ``again`` to begin it."""
     ready = {name: contender.make() for name, contender in race.contenders.items()}
     found = interleaved(
         {name: each.call for name, each in ready.items()},
@@ -102,7 +102,7 @@ def measured(race: Race, rounds: int, precision: str, again: Sequence[str]) -> d
     notes = {name: each.note for name, each in ready.items()}
     ready.clear()
     gc.collect()
-    memory = {name: peak_memory(race, name, again) for name in race.contenders} if race.memory else {}
+    memory = {name: peak_memory(race, name, again) for name in race.contenders} if race.memory and again else {}
     return record(race, found, notes=notes, memory=memory)
 
 
@@ -120,7 +120,7 @@ def records(arguments: argparse.Namespace, setting: Setting) -> Iterator[dict[st
         for race in LINES[line](setting):
             if arguments.only in race.name:
                 print(f"{datetime.now(UTC):%H:%M:%S} {race.name}", file=sys.stderr)
-                found = measured(race, rounds, setting.precision, again)
+                found = measured(race, rounds, setting.precision, None if arguments.quick else again)
                 yield {**found, "line": line, "setting": described, "environment": environment()}
 
 

@@ -17,6 +17,12 @@ from xstilts.models.loading import load_encoder
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="this build of torch has no oneDNN")
 
 
+@pytest.fixture(params=[True, False], ids=["oneDNN", "torch"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where float32 products are faster: another library is taken on every other kind of CPU."""
+    monkeypatch.setattr("xstilts.models.linear.prefers_onednn", lambda: request.param)
+
+
 def plain(bias: bool = True) -> nn.Linear:
     torch.manual_seed(3)
     return nn.Linear(24, 40, bias=bias)
@@ -27,6 +33,7 @@ def after(layer: nn.Linear, inputs: Tensor, activation: Activation) -> Tensor:
     return gelu(output) if activation == "gelu" else output
 
 
+@pytest.mark.usefixtures("products")
 @pytest.mark.parametrize("activation", ["none", "gelu"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(24,), (7, 24), (1, 7, 24)])
@@ -57,6 +64,7 @@ def test_bfloat16_weights_follow_the_weights(activation: Activation) -> None:
                 layer.weight.mul_(-1.5)  # as an optimizer changes it, in place
 
 
+@pytest.mark.usefixtures("products")
 @pytest.mark.parametrize("family", ["bert", "xlm-roberta", "xlm-roberta-xl", "electra"])
 def test_every_linear_layer_of_an_encoder_is_replaced_and_says_the_same(family: str) -> None:
     encoder, batch = load_encoder(tiny(family)), make_batch(RAGGED)
@@ -93,6 +101,7 @@ def test_a_subclass_of_a_linear_layer_is_left_alone() -> None:
     assert type(holder["special"]) is Special and type(holder["plain"]) is Linear
 
 
+@pytest.mark.usefixtures("products")
 def test_a_frozen_layer_keeps_nothing_of_what_goes_in() -> None:
     theirs, ours = plain().requires_grad_(False), Linear(plain(), "none").requires_grad_(False)
     inputs, kept = torch.randn(7, 24, requires_grad=True), list[torch.Size]()

@@ -1,9 +1,9 @@
-"""Linear layers whose products run in oneDNN on a CPU, with the GELU behind them where there is one.
+"""Linear layers whose products run in oneDNN on a CPU where it is faster, with the GELU behind them where there is one.
 
-torch multiplies float32 matrices with MKL, and bfloat16 ones with oneDNN. On the CPUs this was measured on, oneDNN is a tenth
-faster in float32 too, for the layer itself and for the gradient of its input; for that of its weights MKL is
-(``benchmarks/NOTES.md``). Where nothing is learned, GELU is computed while a tile of the product is at hand, and bfloat16
-weights are cast and laid out once instead of at every call. The same sums in another order: equal up to rounding.
+torch multiplies float32 matrices with MKL, and bfloat16 ones with oneDNN. On AMD's CPUs oneDNN is a tenth faster in float32
+too, for the layer itself and for the gradient of its input; for that of its weights MKL is, and on Intel's CPUs for all
+three (``benchmarks/NOTES.md``). Where nothing is learned, GELU is computed while a tile of the product is at hand, and
+bfloat16 weights are cast and laid out once instead of at every call. The same sums in another order: equal up to rounding.
 
 Shape legend: ... any leading sizes; I inputs; O outputs.
 """
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 from transformers.activations import GELUActivation
 
+from xstilts.device import cpu_name
+
 Activation = Literal["none", "gelu"]
 
 
@@ -25,6 +27,13 @@ def has_onednn() -> bool:
     """Whether this build of torch has the product."""
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+@cache
+def prefers_onednn() -> bool:
+    """Whether float32 products are faster in oneDNN than in torch's own library. By the CPU's name: the same in every run."""
+    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    return has_onednn() and not (mkl and "Intel" in cpu_name())
 
 
 @cache
@@ -85,10 +94,12 @@ class Linear(nn.Linear):
         if input.device.type != "cpu" or input.numel() == 0 or self.weight.dtype != torch.float32:
             return self._activated(super().forward(input))
         if not cast and input.dtype == torch.float32:
-            if torch.is_grad_enabled():
+            if torch.is_grad_enabled() and prefers_onednn():
                 product: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
                 return self._activated(product)
-            return _product(input, self.weight, self.bias, self.activation)
+            if not torch.is_grad_enabled() and (prefers_onednn() or self.activation == "gelu"):
+                return _product(input, self.weight, self.bias, self.activation)
+            return self._activated(super().forward(input))
         if cast and not torch.is_grad_enabled() and self._takes_bfloat16():
             bias = None if self.bias is None else self.bias.bfloat16()
             return _product(input.bfloat16(), self._bfloat16(), bias, self.activation)

@@ -38,7 +38,7 @@ import xstilts
 from xstilts.errors import StoreError
 from xstilts.graph.disk import as_text, aside, digest_file, explain, read_json, settle, sync_folder, write_synced
 from xstilts.graph.node import canonical, sha256_text
-from xstilts.models.linear import has_onednn
+from xstilts.models.linear import prefers_onednn
 from xstilts.models.sharding import put
 from xstilts.training.state import Resumption, TrainingState
 
@@ -220,7 +220,7 @@ def conditions(device: torch.device, micro_batch_tokens: int, processes: int = 1
         "torch": torch.__version__,
         **{name: metadata.version(name) for name in ("transformers", "tokenizers")},
         "numpy": np.__version__,
-        "products": "oneDNN" if has_onednn() else "torch",
+        "products": "oneDNN" if prefers_onednn() else "torch",
         "xstilts": xstilts.__version__,
         **({"processes": processes} if processes > 1 else {}),
     }
