@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
 from test_execute import planned, run
-from tiny_world import command, run_command, tiny_data, tiny_model, tiny_study, write_study
+from tiny_world import SHORT, command, run_command, tiny_data, tiny_model, tiny_study, write_study
 from xstilts.errors import DataError, MissingNameError, StudyError
 from xstilts.graph.node import Node
 from xstilts.graph.store import Store
@@ -111,7 +111,7 @@ def test_the_plan_has_one_training_and_its_key_holds_the_text_and_how_it_is_lear
     keys = {key(with_text(**each)) for each in settings}
     keys |= {key(ALONE, limits={"train_rows": {"masked_lm": 5}}), key(MIXED)}
     keys |= {
-        key(ALONE, encoding={"masked_lm": {"max_length": 16}}),
+        key(ALONE, encoding={"masked_lm": {"max_length": 16}, "target": SHORT}),
         key(ALONE, training={"masked_lm": {"max_steps": 7}}),
     }
     assert len(keys) == len(settings) + 4

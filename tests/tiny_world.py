@@ -211,14 +211,17 @@ def tiny_data() -> Path:
 
 
 @cache
-def tiny_model() -> Path:
-    """A random two-layer XLM-R with a small BPE tokenizer trained on the tiny data. Loads torch."""
+def tiny_model(positions: int = 80) -> Path:
+    """A random two-layer XLM-R with a small BPE tokenizer trained on the tiny data. Loads torch.
+
+    Its longest sequence has two sub-words less than ``positions``.
+    """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import AutoConfig, AutoModel
 
-    folder = Path(_HOME.name) / "model"
-    folder.mkdir()
+    folder = Path(_HOME.name) / str(positions) / "model"
+    folder.mkdir(parents=True)
     rust = Tokenizer(models.BPE(unk_token="<unk>"))
     rust.pre_tokenizer = pre_tokenizers.Metaspace()
     names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -236,7 +239,7 @@ def tiny_model() -> Path:
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
     shape |= {
         "vocab_size": rust.get_vocab_size(),
-        "max_position_embeddings": 80,
+        "max_position_embeddings": positions,
         "type_vocab_size": 1,
         "pad_token_id": 1,
     }

@@ -38,7 +38,8 @@ def test_a_probe_runs_through_the_engine_and_is_ranked(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for name in ("pawsx", "labels/pawsx", "multinli_1.0", "QQP"):
         shutil.copytree(tiny_data() / name, data / name)
-    asked = ("recommend", "pawsx", "--data", data, "--store", tmp_path / "store", "--model", f"m={tiny_model()}")
+    model = f"m={tiny_model(positions=258)}"  # a probe encodes as the paper does
+    asked = ("recommend", "pawsx", "--data", data, "--store", tmp_path / "store", "--model", model)
     done = subprocess.run(
         [*CLI, *map(str, (*asked, "--probe", "--steps", 2, "--json", "-"))],
         capture_output=True,
