@@ -115,9 +115,8 @@ def find_model(name: str, choice: ModelChoice, digest: Callable[[Path], str]) ->
 
 def longest_of(config: Mapping[str, Any]) -> int | None:
     """Sub-words of the longest sequence that the model of a config.json numbers."""
-    return longest_sequence(
-        str(config.get("model_type")), config.get("max_position_embeddings"), config.get("pad_token_id")
-    )
+    numbered, padding = config.get("max_position_embeddings"), config.get("pad_token_id")
+    return longest_sequence(str(config.get("model_type")), numbered, padding if isinstance(padding, int) else None)
 
 
 def no_weights(folder: Path, wanted: str) -> tuple[str]:

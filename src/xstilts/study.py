@@ -262,7 +262,9 @@ def _say(problem: Any) -> tuple[str, str]:
     # Where a field may be of several types, pydantic adds each type's name: tuple[str, ...], constrained-int.
     path = [str(p) for p in problem["loc"] if not re.match(r"\w+\[|constrained-", str(p))]
     if problem["type"] == "extra_forbidden":
-        return f"{'.'.join(path)}: unknown field", nearest(path[-1], _fields_at(path[:-1]))
+        name = str(problem["loc"][-1])  # whatever somebody calls a field
+        inside = path[:-1] if path[-1:] == [name] else path
+        return f"{'.'.join([*inside, name])}: unknown field", nearest(name, _fields_at(inside))
     if problem["type"] == "missing":
         return f"{'.'.join(path)}: missing, and it has no default", ""
     shown = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"

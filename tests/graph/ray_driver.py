@@ -31,4 +31,6 @@ if __name__ == "__main__":
     except XstiltsError as error:
         sys.stdout.write(str(error))
         raise SystemExit(error.exit_code) from None
+    finally:
+        cluster.disconnect()  # else Ray does, when nothing is left to say that it hangs
     raise SystemExit(0 if ended.complete else 1)

@@ -105,6 +105,10 @@ def names(folder: Path) -> list[str]:
         return sorted(afresh(lambda: os.listdir(folder)))  # noqa: PTH208 - asked of every node of a study
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of a damaged record: nothing can have it
+            return []
+        raise
 
 
 def content(path: Path) -> bytes:

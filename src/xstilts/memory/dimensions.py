@@ -133,7 +133,7 @@ def stored_tensors(folder: Path) -> Iterator[tuple[str, str, int]]:
                 if name != "__metadata__":
                     start, end = entry["data_offsets"]
                     yield name, str(entry["dtype"]), int(end) - int(start)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ModelError(f"not a safetensors file: {error}", where=str(path)) from error
 
 

@@ -14,7 +14,7 @@ from xstilts.models.families import FAMILIES, HeadNames
 from xstilts.models.heads import MODULES
 from xstilts.models.loading import WEIGHTS
 from xstilts.models.precision import Precision
-from xstilts.outside import read_object
+from xstilts.outside import open_plain, read_object
 from xstilts.task_types import Head
 
 DESCRIPTION = "xstilts.json"
@@ -92,6 +92,7 @@ def read_head(folder: Path, head: nn.Module, description: Description, model_typ
     names = head_names(model_type, description.type, description.head)
     file = folder / (WEIGHTS if names else HEAD_WEIGHTS)
     try:
+        open_plain(file).close()  # the library would wait for whoever writes into a pipe
         with safe_open(file, framework="pt") as weights:
             found = {ours: weights.get_tensor(theirs) for ours, theirs in translation(head, names).items()}
         head.load_state_dict(found)

@@ -16,7 +16,7 @@ from xstilts.errors import ModelError
 from xstilts.models.description import DESCRIPTION, HEAD_WEIGHTS, head_names, read_description, translation
 from xstilts.models.heads import MaskedLMHead
 from xstilts.models.loading import WEIGHTS, quiet, read_config
-from xstilts.outside import read_object
+from xstilts.outside import open_plain, read_object
 from xstilts.task_types import Head
 
 TAKEN = "taken from the model folder"
@@ -82,6 +82,7 @@ def _places(folder: Path, config: Any) -> dict[str, Path]:
     places: dict[str, Path] = {}
     for file in files:
         try:
+            open_plain(file).close()  # the library would wait for whoever writes into a pipe
             with safe_open(file, framework="pt") as weights:
                 places |= dict.fromkeys(weights.keys(), file)
         except (OSError, SafetensorError) as error:
