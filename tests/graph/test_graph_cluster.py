@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -170,6 +171,13 @@ def test_a_machine_that_does_not_see_the_store_is_named(machines: Cluster, tmp_p
     assert list((tmp_path / "there").iterdir()) == [], "the marker is gone"
     with pytest.raises(XstiltsError, match=f"{found[0].host} does not see /no/such/data"):
         cluster.check(found, Store(tmp_path / "there"), ["/no/such/data"])
+
+
+def test_joining_a_cluster_leaves_sigterm_as_it_was(machines: Cluster) -> None:
+    cluster.disconnect()
+    before = signal.getsignal(signal.SIGTERM)
+    assert cluster.connect(machines.address)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_no_cluster_is_one_clear_sentence(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ a node reads and leaves lies in the store, on a file system that all machines se
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,8 @@ def connect(address: str | None) -> list[Machine]:
             if address:  # Ray itself would try for minutes
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-            ray.init(address=address or "auto", namespace="xstilts", log_to_driver=False, logging_level="ERROR")
+            with _own_sigterm():
+                ray.init(address=address or "auto", namespace="xstilts", log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise XstiltsError(
                 f"no Ray cluster answers: {str(error).splitlines()[0]}",
@@ -241,6 +243,17 @@ def connect(address: str | None) -> list[Machine]:
         if node["Alive"]
     ]
     return sorted((m for m in machines if m.cpus), key=lambda m: m.id)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """What SIGTERM does stays ours: Ray would have it end the process with a status that does not say it can go on."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def check(machines: Sequence[Machine], store: Store, paths: Sequence[str]) -> None:
