@@ -37,8 +37,10 @@ FURTHEST = {"ENOSPC": 60, "EIO": 90}
 """Changes of the store, counted in each process, among which the one that fails is drawn."""
 INJECTOR = Path(__file__).parent / "faults"
 PATIENCE = 300.0
-STATUSES = {"kill driver": (0, 1, -9), "kill worker": (0, 1, 2), "SIGTERM": (0, 143, -15, 15), LOSE_MACHINE: (0, 1, 2)}
-"""With which the run may end that a signal meets; 15 is Ray's own word for it while a driver joins a cluster."""
+STATUSES = {"kill driver": (0, 1, -9), "kill worker": (0, 1, 2), "SIGTERM": (0, 143, -15), LOSE_MACHINE: (0, 1, 2)}
+"""With which the run may end that a signal meets."""
+JOINING = 15
+"""Ray's own word for SIGTERM, while a driver joins a cluster."""
 
 
 @dataclass
@@ -90,7 +92,7 @@ def strike(world: World, store: Path, kind: str, chance: random.Random, run: Run
         time.sleep(0.005)
     if driver.poll() is None and _hit(world, driver, kind, chance):
         run.injected[kind] += 1
-    _finish(driver, run, STATUSES[kind])
+    _finish(driver, run, (*STATUSES[kind], JOINING) if kind == "SIGTERM" and world.lose_machine else STATUSES[kind])
 
 
 def _hit(world: World, driver: subprocess.Popen[bytes], kind: str, chance: random.Random) -> bool:
