@@ -29,9 +29,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.worlds import FAULTS, LOSE_MACHINE, WORLDS, World
+from benchmarks.worlds import DAMAGES, FAULTS, LOSE_MACHINE, REFUSALS, WORLDS, World
 
-DAMAGES = ("truncate", "flip")
 FAULTS_A_RUN = 3
 FURTHEST = {"ENOSPC": 60, "EIO": 90}
 """Changes of the store, counted in each process, among which the one that fails is drawn."""
@@ -69,7 +68,7 @@ def disturbed(world: World, expected: Any, seed: int, home: Path) -> Run:
         if kind in DAMAGES:
             _finish(_start(world, store), run, (0,))
             damage(store, kind, chance, run)
-        elif kind in FURTHEST:
+        elif kind in REFUSALS:
             refuse(world, store, kind, chance, run, home)
         else:
             strike(world, store, kind, chance, run)

@@ -18,7 +18,8 @@ import psutil
 TESTS = Path(__file__).parents[1] / "tests"
 LOSE_MACHINE = "kill machine"
 REFUSALS = ("ENOSPC", "EIO")
-FAULTS = ("kill driver", "kill worker", "SIGTERM", *REFUSALS, "truncate", "flip")
+DAMAGES = ("truncate", "flip")
+FAULTS = ("kill driver", "kill worker", "SIGTERM", *REFUSALS, *DAMAGES)
 TOY_SLEEP = 0.01
 MACHINE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 RAY_SLEEP = 0.2

@@ -208,10 +208,12 @@ def run_summary(planned: Plan, summary: Summary) -> dict[str, Any]:
         "study": planned.study.name,
         "cells": len(planned.cells),
         "found": summary.found,
-        "ran": len(summary.done) + len(summary.elsewhere),
+        "ran": len(summary.done),
+        "elsewhere": len(summary.elsewhere),
         "failed": [{"key": k, "title": by_key[k].title, "message": m} for k, m in summary.failed.items()],
         "blocked": len(summary.blocked),
         "left": len(summary.left),
+        "left_measurements": sum(by_key[key].kind == "measure" for key in summary.left),
         "seconds": round(summary.seconds, 1),
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from measured_study import ARMS, SHORT, LocalSession, measured_study, sessions_here
+from rich.console import Console
 
 from tiny_world import command, run_command, tiny_data, write_study
 from xstilts import journey
@@ -19,9 +20,11 @@ from xstilts.bench.request import Request, Session, matrix_peak
 from xstilts.errors import MeasurementError
 from xstilts.execute import execute
 from xstilts.graph.node import Node, Resources
+from xstilts.graph.run import Summary
 from xstilts.graph.store import Store
 from xstilts.graph.worker import Progress
 from xstilts.plan import Plan
+from xstilts.report.show import show_run
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +318,18 @@ def test_a_failing_process_says_why(tmp_path: Path) -> None:
 
 def test_the_matrix_peak_is_measured_in_a_process_of_its_own() -> None:
     assert 1e8 < matrix_peak("cpu", 1, "fp32") < 1e13
+
+
+def test_what_is_left_by_many_machines_says_where_it_is_measured(planned: Plan) -> None:
+    measured = [of.key for of in planned.measured]
+    other = next(node.key for node in planned.graph if node.key not in measured)
+    for left, word in (
+        ((other,), "again\n"),
+        ((other, *measured), f"again; {len(measured)} of them measure: without --on"),
+    ):
+        with (said := Console(width=200)).capture() as words:
+            show_run(journey.run_summary(planned, Summary(0, left=left)), "store", said)
+        assert f"{len(left)} nodes are left: run the same command {word}" in words.get()
 
 
 def test_the_command_line_measures_what_a_study_asks(tmp_path: Path) -> None:

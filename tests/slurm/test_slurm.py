@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from tiny_world import tiny_data, tiny_study, write_study
 from xstilts import journey
@@ -22,6 +23,7 @@ from xstilts.errors import XstiltsError
 from xstilts.graph.events import Event, Said
 from xstilts.graph.store import Store
 from xstilts.plan import Plan
+from xstilts.report.show import show_run
 from xstilts.slurm import follow
 from xstilts.slurm.follow import run_jobs
 from xstilts.slurm.jobs import OURS, Queue, ask, sbatch_options, without
@@ -187,6 +189,9 @@ def test_a_study_is_followed_to_its_end_also_by_a_second_command(cluster: Path, 
     assert ended.complete
     assert (events[0].done, events[-1].done) == (0, len(plan.cells))
     assert ended.elsewhere == {cell.key for cell in plan.cells}
+    with (said := Console(width=200)).capture() as words:
+        show_run(journey.run_summary(plan, ended), "store", said)
+    assert f"0 nodes were done before, 0 in this run, {len(plan.cells)} meanwhile in other runs" in words.get()
     assert {row["status"] for row in journey.rows(store)} <= {"ok", "chance", "collapsed"}
     _, again = run_jobs(plan, store, typed(study, store), 4, {}, events.append)
     assert again.complete
@@ -210,11 +215,11 @@ def running(cluster: Path) -> list[Path]:
 def test_a_job_that_is_killed_is_told_with_its_output_and_the_others_go_on(
     cluster: Path, store: Store, study: Path
 ) -> None:
-    plan, told = planned(study, store), list[str]()
+    plan, told, counted = planned(study, store), list[str](), list[str]()
 
     def listen(event: Event) -> None:
         if isinstance(event, Said):
-            told.append(event.text)
+            (told if " ended: " in event.text else counted).append(event.text)
         elif len(alive := running(cluster)) == 2 - len(told) and alive:
             (alive[0] / "state").write_text("NODE_FAIL\n" if told else "OUT_OF_MEMORY\n")
             kill(alive[0], signal.SIGKILL)
@@ -228,6 +233,8 @@ def test_a_job_that_is_killed_is_told_with_its_output_and_the_others_go_on(
     assert all(queue.output(job).is_file() for job in ids(cluster))
     assert not ended.complete
     assert set(ended.left) == {cell.key for cell in plan.cells}
+    assert "jobs: 1 running" in counted, "how many there are is told when it changes"
+    assert counted[-1] == f"no job is left; what they printed: {queue.output('*')}"
 
 
 @pytest.mark.usefixtures("sleeping")

@@ -96,7 +96,8 @@ class Ended:
     """How a run ended.
 
     Args:
-        summary: what was found done, ran, failed (with messages), is blocked by that or left: ``xstilts run --json``.
+        summary: what was found done, ran, was done elsewhere, failed (with messages), is blocked by that or left:
+            ``xstilts run --json``.
         store: where it lies.
         complete: whether everything that was asked for is done.
     """

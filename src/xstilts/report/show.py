@@ -129,8 +129,9 @@ def show_grids(grids: Sequence[Grid], out: Console, *, as_markdown: bool = False
 
 def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
     """How a run ended, where the files lie and what to do next."""
+    others = f", {summary['elsewhere']} meanwhile in other runs" if summary["elsewhere"] else ""
     out.print(
-        f"{summary['study']}: {summary['found']} nodes were done before, {summary['ran']} in this run "
+        f"{summary['study']}: {summary['found']} nodes were done before, {summary['ran']} in this run{others} "
         f"({summary['seconds']:.0f} s). Store: {store}"
     )
     for failure in summary["failed"]:
@@ -139,10 +140,9 @@ def show_run(summary: Mapping[str, Any], store: str, out: Console) -> None:
     if summary["blocked"]:
         out.print(f"{summary['blocked']} nodes wait for a failed one; mend it and run the same command again")
     if summary["left"]:
-        out.print(
-            f"{summary['left']} nodes are left: run the same command again; measurements are made without --on, on the "
-            "machine that is measured"
-        )
+        measured = summary["left_measurements"]
+        where = f"; {measured} of them measure: without --on, on the machine that is measured" if measured else ""
+        out.print(f"{summary['left']} nodes are left: run the same command again{where}")
     if not summary["failed"]:
         at, study = "" if store == "store" else f" --store {store}", summary["study"]
         out.print("Next:", markup=False)

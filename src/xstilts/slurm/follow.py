@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -43,13 +44,14 @@ class Watch:
     Args:
         queue: of them.
         known: those that were there when this began.
-        say: told of each that ended in another way than well.
+        say: told how many wait and run, whenever that changes, and of each that ended in another way than well.
     """
 
     queue: Queue
     known: set[str]
     say: Callable[[str], None]
     _untold: set[str] = field(default_factory=set)
+    _said: str = ""
     _asked: float = -float("inf")
     _answered: float = field(default_factory=time.monotonic)
     _empty_since: float = float("inf")
@@ -64,18 +66,23 @@ class Watch:
         if now - self._asked >= ASK_SECONDS:
             self._asked = now
             try:
-                live = set(self.queue.live())
+                states = self.queue.live()
             except SlurmError as error:
                 if now - self._answered > SILENT_SECONDS:
                     raise SlurmError(error.what, where=error.where, hint=GO_ON) from error
                 return True
-            self._answered, self._empty_since = now, float("inf") if live else min(now, self._empty_since)
-            self._untold = (self._untold | self.known) - live
-            self.known = live
-            self._tell()
+            self._answered, self._empty_since = now, float("inf") if states else min(now, self._empty_since)
+            self._untold = (self._untold | self.known) - states.keys()
+            self.known = set(states)
+            self._tell(states)
         return now - self._empty_since < LATE_SECONDS
 
-    def _tell(self) -> None:
+    def _tell(self, states: Mapping[str, str]) -> None:
+        counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(Counter(states.values()).items()))
+        said = f"jobs: {counts}" if counts else f"no job is left; what they printed: {self.queue.output('*')}"
+        if said != self._said:
+            self._said = said
+            self.say(said)
         ended = self.queue.ended(self._untold) if self._untold else {}
         for job, how in sorted(ended.items()):
             if not how.startswith("COMPLETED"):
