@@ -156,6 +156,40 @@ def test_a_holders_file_that_another_machine_replaces_while_it_is_read_is_read_a
     assert not stale
 
 
+def test_a_network_that_did_what_it_reports_as_failed_is_believed_by_what_lies_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer was lost, and to the question asked again it says that there is nothing to rename."""
+    rename = Path.rename
+
+    def again(path: Path, target: Path) -> Path:
+        rename(path, target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", again)
+    out = store.begin(MADE)
+    (out / "result.txt").write_text("made")
+    with store.leases.sealed(KEY):
+        assert Store(store.root).leases.state(KEY) == "live"
+
+
+def test_a_network_that_calls_it_not_permitted_when_another_one_was_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SFTP does: it has no word for a folder that is not empty."""
+    rename = Path.rename
+
+    def outrun(path: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        Store(store.root).begin(MADE)
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", outrun)
+    with pytest.raises(NodeBusyError):
+        store.begin(MADE)
+    assert [p.name for p in store.work(KEY).iterdir()] == ["0001"]
+
+
 def test_a_process_of_another_user_that_the_system_hides_is_not_taken_for_dead(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

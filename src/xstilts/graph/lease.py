@@ -169,11 +169,11 @@ class Leases:
         try:
             fresh.rename(claim)
         except OSError as error:
-            # A network may have done what it reports as refused.
+            # A network may have done what it reports as refused, or call it not permitted where another one was first.
             if (claim / owner.id).is_dir():
                 return claim
             shutil.rmtree(fresh, ignore_errors=True)
-            if error.errno in OUTRUN:
+            if error.errno in OUTRUN or claim.name in names(home):
                 return None
             raise
         if self._numbers(key)[-1:] != [claim]:  # what was looked at is long gone: it is for the others to decide
@@ -206,8 +206,8 @@ class Leases:
         if key in self._mine and not self._is_mine(*self._mine[key]):
             raise lost(self._forget(key)[0])
 
-    def _is_mine(self, claim: Path, owner: Owner) -> bool:
-        found = Owner.parse(content(claim / OWNER))
+    def _is_mine(self, claim: Path, owner: Owner, name: str = OWNER) -> bool:
+        found = Owner.parse(content(claim / name))
         return found is not None and found.id == owner.id
 
     @contextmanager
@@ -220,7 +220,9 @@ class Leases:
         if key not in self._mine:
             raise lost(self.work / key)
         claim, owner = self._forget(key)
-        if not self._is_mine(claim, owner) or not _rename(claim, OWNER, SEALED):
+        if not self._is_mine(claim, owner):
+            raise lost(claim)
+        if not _rename(claim, OWNER, SEALED) and not self._is_mine(claim, owner, SEALED):  # a network that lost its answer
             raise lost(claim)
         try:
             yield
