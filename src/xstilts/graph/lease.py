@@ -222,7 +222,9 @@ class Leases:
         claim, owner = self._forget(key)
         if not self._is_mine(claim, owner):
             raise lost(claim)
-        if not _rename(claim, OWNER, SEALED) and not self._is_mine(claim, owner, SEALED):  # a network that lost its answer
+        if not _rename(claim, OWNER, SEALED) and not self._is_mine(
+            claim, owner, SEALED
+        ):  # a network that lost its answer
             raise lost(claim)
         try:
             yield
