@@ -113,13 +113,14 @@ def write_weights(
     shards = list(_shards(every, _DTYPES[dtype][0].itemsize, shard_bytes))
     total, done = sum(w.count for w in every) * _DTYPES[dtype][0].itemsize, 0
     places: dict[str, str] = {}
+    buffer = torch.empty(min(BLOCK, max(w.count for w in every)))
     for number, shard in enumerate(shards, start=1):
         name = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         places |= {weight.name: name for weight in shard}
         with (folder / name).open("wb") as file:
             file.write(_header(shard, dtype))
             for weight in shard:
-                for block in draw(weight, seed):
+                for block in draw(weight, seed, buffer):
                     done += _put(file, block.to(_DTYPES[dtype][0]))
                     if progress is not None:
                         progress(done, total)
@@ -156,14 +157,18 @@ def _header(shard: Sequence[Weight], dtype: Precision) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def draw(weight: Weight, seed: int) -> Iterator[Tensor]:
-    """The numbers of one weight, float32, block by block."""
+def draw(weight: Weight, seed: int, buffer: Tensor) -> Iterator[Tensor]:
+    """The numbers of one weight, float32, block by block; each lies in ``buffer``, where the next one will."""
     digest = hashlib.sha256(f"{seed} {weight.name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-    for start in range(0, weight.count, BLOCK):
-        block = torch.full((min(BLOCK, weight.count - start),), weight.mean)
-        yield block.normal_(weight.mean, weight.deviation, generator=generator) if weight.deviation else block
+    for start in range(0, weight.count, len(buffer)):
+        block = buffer[: min(len(buffer), weight.count - start)]
+        yield (
+            block.normal_(weight.mean, weight.deviation, generator=generator)
+            if weight.deviation
+            else block.fill_(weight.mean)
+        )
 
 
 def _put(file: BinaryIO, block: Tensor) -> int:
-    return file.write(block.view(torch.uint8).numpy().tobytes())
+    return file.write(block.view(torch.uint8).numpy().data)
