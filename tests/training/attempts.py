@@ -16,7 +16,7 @@ from toys import ToyModel, toy
 from xstilts.graph.disk import digest_file
 from xstilts.hyperparameters import Training
 from xstilts.training import Checkpoints, Course, TaskCourse, TrainingSummary, train
-from xstilts.training.checkpoint import tensors_of
+from xstilts.training.checkpoint_tensors import tensors_of
 
 TASK = toy("tagging", 48)
 SETTINGS = Training(

@@ -24,7 +24,7 @@ from xstilts.models.model import Model
 from xstilts.models.recomputing import recompute_layers
 from xstilts.models.sharding import gather, shard
 from xstilts.training import Checkpoints, MixtureCourse, TaskCourse, TrainingSummary, train
-from xstilts.training.checkpoint import tensors_of
+from xstilts.training.checkpoint_tensors import tensors_of
 from xstilts.training.ranks import Ranks
 from xstilts.training.sharded_checkpoint import ShardedCheckpoints
 

@@ -16,7 +16,7 @@ from toys import xlmr_folder
 from xstilts.errors import TrainingError
 from xstilts.models.model import Model
 from xstilts.training import Checkpoints, TrainingState, adamw
-from xstilts.training.checkpoint import tensors_of
+from xstilts.training.checkpoint_tensors import tensors_of
 
 
 @pytest.fixture(scope="module")

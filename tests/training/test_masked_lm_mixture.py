@@ -19,7 +19,7 @@ from xstilts.models.model import Model
 from xstilts.task_types import Head
 from xstilts.task_types.base import FeatureBuilder
 from xstilts.training import Checkpoints, Course, MixtureCourse, TaskCourse, train
-from xstilts.training.checkpoint import tensors_of
+from xstilts.training.checkpoint_tensors import tensors_of
 from xstilts.training.masked_lm import Corpus, MaskedLMCourse
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
 

@@ -20,7 +20,7 @@ from xstilts.inference.predict import predict
 from xstilts.models.heads import HeadSet
 from xstilts.models.model import Model
 from xstilts.training import Checkpoints, MixtureCourse, TaskCourse, TrainingSummary, train
-from xstilts.training.checkpoint import tensors_of
+from xstilts.training.checkpoint_tensors import tensors_of
 from xstilts.training.mixture import steps_of_an_epoch, task_shares
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from sharded_run import KINDS, STEPS, STOP, learn, start
 from toys import xlmr_folder
 
-from xstilts.training.checkpoint import tensors_of
+from xstilts.training.checkpoint_tensors import tensors_of
 from xstilts.training.ranks import Ranks
 
 HERE = Path(__file__).parent

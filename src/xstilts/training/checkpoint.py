@@ -31,31 +31,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 import xstilts
 from xstilts.errors import StoreError
 from xstilts.graph.disk import as_text, aside, digest_file, explain, read_json, settle, sync_folder, write_synced
 from xstilts.graph.node import canonical, sha256_text
 from xstilts.models.linear import prefers_onednn
-from xstilts.models.sharding import put
+from xstilts.training.checkpoint_tensors import (
+    BEST,
+    MOMENTS,
+    WEIGHTS,
+    Damaged,
+    moments_of,
+    restore,
+    tensors_of,
+    write,
+)
 from xstilts.training.state import Resumption, TrainingState
 
 FORMAT = 1
 KEPT = 2
-WEIGHTS, MOMENTS, BEST = "weights.safetensors", "optimizer.safetensors", "best.safetensors"
 LOG, RECORD = "training.jsonl", "checkpoint.json"
-
-Tensors = dict[str, Tensor]
-
-
-class Damaged(Exception):  # noqa: N818 - it never leaves this file
-    """Files of a checkpoint are not what was written."""
-
-    def __init__(self, *names: str) -> None:
-        super().__init__(*names)
-        self.names = names
 
 
 @dataclass(frozen=True)
@@ -151,10 +148,10 @@ class Checkpoints:
 
     def _store(self, model: nn.Module, state: TrainingState, fresh: Path) -> None:
         """All tensors."""
-        _write(tensors_of(model), fresh / WEIGHTS)
-        _write(moments_of(model, state.optimizer), fresh / MOMENTS)
+        write(tensors_of(model), fresh / WEIGHTS)
+        write(moments_of(model, state.optimizer), fresh / MOMENTS)
         if state.best_weights is not None:
-            _write(state.best_weights, fresh / BEST)
+            write(state.best_weights, fresh / BEST)
 
     def _all(self) -> list[Path]:
         """The newest first."""
@@ -166,9 +163,9 @@ class Checkpoints:
         """Everything from ``folder``, or nothing; gives the names of the conditions that differ."""
         record = self._verified(folder)
         if WEIGHTS in record["files"]:
-            _restore(folder, model, state, record["files"])
+            restore(folder, model, state, record["files"])
         else:
-            from xstilts.training.sharded_checkpoint import restore_shards
+            from xstilts.training.shards import restore_shards  # brings half a second of imports with it
 
             restore_shards(folder, model, state)
         state.set_numbers(record["state"])
@@ -194,19 +191,6 @@ class Checkpoints:
         return verified
 
 
-def _restore(folder: Path, model: nn.Module, state: TrainingState, files: Mapping[str, Any]) -> None:
-    """The tensors of a checkpoint that one process wrote."""
-    own, weights = tensors_of(model), load_file(folder / WEIGHTS)
-    if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in weights.items()}:
-        raise Damaged(f"{WEIGHTS} (of another model)")
-    for name, tensor in own.items():
-        put(weights[name], tensor)
-    set_moments(model, state.optimizer, load_file(folder / MOMENTS))
-    if BEST in files:
-        found = _own_memory(load_file(folder / BEST))
-        state.best_weights = {name: _like(own[name], t) for name, t in found.items() if name in own}
-
-
 def conditions(device: torch.device, micro_batch_tokens: int, processes: int = 1) -> dict[str, Any]:
     """What bit-for-bit equality needs besides the seed."""
     if device.type == "cuda":
@@ -224,63 +208,6 @@ def conditions(device: torch.device, micro_batch_tokens: int, processes: int = 1
         "xstilts": xstilts.__version__,
         **({"processes": processes} if processes > 1 else {}),
     }
-
-
-def tensors_of(model: nn.Module) -> Tensors:
-    """The trained parameters and the buffers of ``model`` itself, no copies; one that has two names stands once.
-
-    Frozen parameters are those of the model that training started from.
-    """
-    found: Tensors = {}
-    seen: set[int] = set()
-    every = model.named_parameters(remove_duplicate=False)
-    frozen = {name for name, parameter in every if not parameter.requires_grad}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if name not in frozen and id(tensor) not in seen:
-            seen.add(id(tensor))
-            found[name] = tensor.detach()
-    return found
-
-
-def moments_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimizer's state by the names of the parameters."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[id(parameter)]}/{kind}": value
-        for parameter, values in optimizer.state.items()
-        for kind, value in values.items()
-    }
-
-
-def set_moments(model: nn.Module, optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
-    """The inverse of ``moments_of``; where each tensor lives is the optimizer's own decision."""
-    parameters = dict(model.named_parameters())
-    names = {id(parameter): name for name, parameter in parameters.items()}
-    order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
-    by_name: dict[str, Tensors] = {}
-    for key, value in _own_memory(moments).items():
-        name, _, kind = key.rpartition("/")
-        by_name.setdefault(name, {})[kind] = value if kind == "step" else _like(parameters[name], value)
-    numbered = {i: by_name[name] for i, name in enumerate(order) if name in by_name}
-    optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """``value``, parted among the processes where ``parameter`` is and it is not."""
-    if hasattr(parameter, "device_mesh") and not hasattr(value, "device_mesh"):
-        parted = torch.zeros_like(parameter, requires_grad=False)
-        put(value, parted)
-        return parted
-    return value
-
-
-def _write(tensors: Tensors, path: Path) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-
-
-def _own_memory(tensors: Tensors) -> Tensors:
-    """Copies that need the file no more."""
-    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def is_whole(path: Path, promised: Mapping[str, Any]) -> bool:

@@ -25,7 +25,8 @@ from xstilts.errors import NotFiniteError, TrainingError
 from xstilts.graph.stopping import deferred, leave_if
 from xstilts.models.sharding import whole
 from xstilts.task_types.base import IntArray
-from xstilts.training.checkpoint import Checkpoints, conditions, tensors_of
+from xstilts.training.checkpoint import Checkpoints, conditions
+from xstilts.training.checkpoint_tensors import tensors_of
 from xstilts.training.course import Course, Trainable
 from xstilts.training.kept import Kept
 from xstilts.training.memory import gradients, update
