@@ -14,7 +14,7 @@ import pytest
 from toy_graph import contents, leftovers, node, owner_file, rewrite_owner
 
 from xstilts.errors import MissingNameError, StoreError
-from xstilts.graph.integrity import DamagedNodeError
+from xstilts.graph.damage import DamagedNodeError
 from xstilts.graph.owner import Owner, birth
 from xstilts.graph.store import NodeBusyError, Store
 

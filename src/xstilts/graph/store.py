@@ -27,6 +27,7 @@ from typing import Any
 
 from xstilts.errors import MissingNameError, NotFiniteError, StoreError, TrainingError
 from xstilts.graph.claim import CACHE, ClaimLostError, NodeBusyError, lost
+from xstilts.graph.damage import DamagedNodeError, Level, check, refuse_unread
 from xstilts.graph.digests import Digests
 from xstilts.graph.disk import (
     as_text,
@@ -42,7 +43,6 @@ from xstilts.graph.disk import (
 )
 from xstilts.graph.failure import Failure
 from xstilts.graph.heartbeat import LEASE_SECONDS
-from xstilts.graph.integrity import DamagedNodeError, Level, check, refuse_unread
 from xstilts.graph.lease import KEY, Leases
 from xstilts.graph.node import Node
 from xstilts.graph.owner import Owner

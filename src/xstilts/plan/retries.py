@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts.chance import LEAST_ROWS
 from xstilts.errors import NotFiniteError
-from xstilts.graph.integrity import DamagedNodeError
+from xstilts.graph.damage import DamagedNodeError
 from xstilts.graph.node import Graph, Node, sha256_text
 from xstilts.graph.store import Store
 from xstilts.plan.plan import Cell, Plan
