@@ -139,4 +139,4 @@ def test_writing_takes_a_block_of_memory_not_a_model(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", WRITE, str(tmp_path)], capture_output=True, text=True, check=True)
     size = (tmp_path / "m" / "model.safetensors").stat().st_size
     assert size > 200 * 2**20
-    assert int(re.findall(r"-?\d+", done.stdout)[-1]) < size / 2  # a block is 16 MiB
+    assert int(re.findall(r"-?\d+", done.stdout)[-1]) < size / 4  # a block is 16 MiB, and nothing else is kept

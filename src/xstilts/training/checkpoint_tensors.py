@@ -27,7 +27,11 @@ class Damaged(Exception):  # noqa: N818 - it never leaves these checkpoints
 
 
 def restore(folder: Path, model: nn.Module, state: TrainingState, files: Mapping[str, Any]) -> None:
-    """The tensors of a checkpoint that one process wrote."""
+    """Put the tensors of a checkpoint that one process wrote into ``model`` and ``state``.
+
+    Raises:
+        Damaged: they are another model's.
+    """
     own, weights = tensors_of(model), load_file(folder / WEIGHTS)
     if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in weights.items()}:
         raise Damaged(f"{WEIGHTS} (of another model)")
