@@ -68,19 +68,22 @@ def _timed(call: Call) -> Timed:
     return value if isinstance(value, Timed) else Timed(passed, value)
 
 
-def record(race: Race, measured: Rounds, *, notes: Mapping[str, str], memory: Mapping[str, int]) -> dict[str, Any]:
+def record(
+    race: Race, measured: Rounds, *, chosen: Mapping[str, tuple[str, int | None]], memory: Mapping[str, int]
+) -> dict[str, Any]:
     """One line of a result: for each contender the median rate, its time against the base's, its share of the peak.
 
     Args:
         race: what was measured.
         measured: seconds, answers and peaks.
-        notes: what a contender chose.
+        chosen: what a contender chose, and how many positions it computed.
         memory: peak memory in bytes of those that were measured alone.
     """
     base = [s / race.contenders[race.base].work for s in measured.seconds[race.base]]
     lines = {}
     for name, contender in race.contenders.items():
         each = [s / contender.work for s in measured.seconds[name]]
+        note, computed = chosen.get(name, ("", None))
         shares = [(contender.flops or 0) / s / p for s, p in zip(measured.seconds[name], measured.peaks, strict=True)]
         lines[name] = {
             "seconds": [round(s, 4) for s in measured.seconds[name]],
@@ -88,7 +91,8 @@ def record(race: Race, measured: Rounds, *, notes: Mapping[str, str], memory: Ma
             f"{race.unit}_per_second": round(1 / statistics.median(each), 1),
             "time_against_base": _spread([s / b for s, b in zip(each, base, strict=True)]),
             "share_of_peak": _spread(shares) if contender.flops else None,
-            "note": notes.get(name, ""),
+            "computed_per_unit": None if computed is None else round(computed / contender.work, 3),
+            "note": note,
             "peak_memory_bytes": memory.get(name),
         }
     return {

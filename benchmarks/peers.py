@@ -1,4 +1,4 @@
-"""The peers, used as somebody who knows them would: evaluation mode, no gradients, SDPA attention, sorted by length."""
+"""The peers, used as somebody who knows them would: evaluation mode, no gradients, SDPA attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
-from benchmarks.race import Call, Ready
+from benchmarks.race import Ready
 from xstilts.inference.search import Neighbours
 from xstilts.models.loading import quiet
 from xstilts.models.precision import Precision
@@ -26,15 +26,26 @@ def plain(precision: Precision) -> dict[str, Any]:
     return {"dtype": DTYPES[precision], "attn_implementation": "sdpa", "local_files_only": True}
 
 
-def best_of(calls: Mapping[str, Call]) -> Ready:
+DEFAULT, BEST = "transformers pipeline", "transformers pipeline, best batch"
+SORTED = "transformers pipeline, sorted, best batch"
+IN_ORDER_SIZES, SORTED_SIZES = (4, 8, 16, 32), (8, 16, 32)
+"""Of batches that are tried: rows in random order lose more by padding the larger a batch is."""
+
+
+def best_of(settings: Sequence[Ready]) -> Ready:
     """The fastest of some settings: each is called twice, there and back, and its better time counts."""
-    seconds = dict.fromkeys(calls, float("inf"))
-    for name in (*calls, *reversed(list(calls))):
+    seconds = [float("inf")] * len(settings)
+    for i in (*range(len(settings)), *reversed(range(len(settings)))):
         start = time.perf_counter()
-        calls[name]()
-        seconds[name] = min(seconds[name], time.perf_counter() - start)
-    chosen = min(seconds, key=lambda name: seconds[name])
-    return Ready(calls[chosen], chosen)
+        settings[i].call()
+        seconds[i] = min(seconds[i], time.perf_counter() - start)
+    return settings[int(np.argmin(seconds))]
+
+
+def positions(lengths: IntArray, batch_size: int) -> int:
+    """How many positions batches of these sequences have, each as wide as its longest one."""
+    firsts = range(0, len(lengths), batch_size)
+    return sum(int(lengths[i : i + batch_size].max()) * len(lengths[i : i + batch_size]) for i in firsts)
 
 
 def load_pipeline(task: str, folder: Path, precision: Precision) -> Any:
@@ -50,16 +61,35 @@ def load_pipeline(task: str, folder: Path, precision: Precision) -> Any:
         )
 
 
-def piped(pipe: Any, inputs: Sequence[Any], lengths: IntArray, batch_size: int, **options: Any) -> Call:
-    """A pass of a pipeline; with batches, its inputs are sorted by length beforehand."""
-    order = np.arange(len(inputs)) if batch_size == 1 else np.argsort(-lengths, kind="stable")
+def pipelines(
+    task: str, folder: Path, precision: Precision, inputs: Sequence[Any], lengths: IntArray, **options: Any
+) -> dict[str, Callable[[], Ready]]:
+    """A pipeline at its default (a row at a time), at the best size of batches of rows as they come, and of sorted rows."""
+
+    def load() -> Any:
+        return load_pipeline(task, folder, precision)
+
+    def best(sizes: Sequence[int], *, sort: bool) -> Ready:
+        pipe = load()
+        return best_of([piped(pipe, inputs, lengths, size, sort=sort, **options) for size in sizes])
+
+    return {
+        DEFAULT: lambda: piped(load(), inputs, lengths, 1, sort=False, **options),
+        BEST: lambda: best(IN_ORDER_SIZES, sort=False),
+        SORTED: lambda: best(SORTED_SIZES, sort=True),
+    }
+
+
+def piped(pipe: Any, inputs: Sequence[Any], lengths: IntArray, batch_size: int, *, sort: bool, **options: Any) -> Ready:
+    """A pass of a pipeline in batches of this size, its inputs sorted by length beforehand or not."""
+    order = np.argsort(-lengths, kind="stable") if sort else np.arange(len(inputs))
     ordered = [inputs[i] for i in order]
 
     def call() -> list[Any]:
         answers = pipe(ordered, batch_size=batch_size, **options)
         return in_order(answers, order)
 
-    return call
+    return Ready(call, f"batch {batch_size}", positions(lengths[order], batch_size))
 
 
 def in_order(answers: Sequence[Any], order: IntArray) -> list[Any]:
@@ -139,14 +169,16 @@ class QuestionAnswering:
         self.max_length, self.stride = max_length, stride
         self.n_best, self.max_answer_length = n_best, max_answer_length
 
-    def __call__(self, rows: Sequence[tuple[str, str]], batch_size: int, *, sort: bool) -> list[dict[str, Any]]:
+    def __call__(
+        self, rows: Sequence[tuple[str, str]], batch_size: int, *, sort: bool, pad: bool
+    ) -> list[dict[str, Any]]:
         """Start, text and score of the best span for each (question, context).
 
         Args:
             rows: the questions.
             batch_size: windows in a batch.
-            sort: sort windows by length and pad to the longest of a batch; otherwise pad all to ``max_length``, as the
-                example does unless told otherwise.
+            sort: sort windows by length.
+            pad: pad all to ``max_length``, as the example does unless told otherwise; else to the longest of a batch.
         """
         windows = self.tokenizer(
             [question for question, _ in rows],
@@ -156,7 +188,7 @@ class QuestionAnswering:
             stride=self.stride,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
-            padding=False if sort else "max_length",
+            padding="max_length" if pad else False,
         )
         ids = windows["input_ids"]
         order = np.argsort([-len(window) for window in ids], kind="stable") if sort else np.arange(len(ids))

@@ -19,10 +19,15 @@ class Timed:
 
 
 class Ready(NamedTuple):
-    """A contender that has loaded what it needs; ``note`` says what it chose (a batch size)."""
+    """A contender that has loaded what it needs.
+
+    ``note`` says what it chose (a batch size); ``computed`` how many positions a call runs through the encoder, padding
+    too, where that is known.
+    """
 
     call: Call
     note: str = ""
+    computed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -99,11 +99,11 @@ def measured(race: Race, rounds: int, precision: str, again: Sequence[str] | Non
         rounds=rounds,
         peak=lambda: matrix_product_flops_per_s("cpu", precision),
     )
-    notes = {name: each.note for name, each in ready.items()}
+    chosen = {name: (each.note, each.computed) for name, each in ready.items()}
     ready.clear()
     gc.collect()
     memory = {name: peak_memory(race, name, again) for name in race.contenders} if race.memory and again else {}
-    return record(race, found, notes=notes, memory=memory)
+    return record(race, found, chosen=chosen, memory=memory)
 
 
 def records(arguments: argparse.Namespace, setting: Setting) -> Iterator[dict[str, Any]]:

@@ -22,18 +22,20 @@ def _head(record: Record) -> Iterator[str]:
     yield ""
     yield (
         "Times are medians over rounds (least to largest in brackets), per unit of work, as multiples of the contender "
-        "marked 1. Share: operations that the answers need on real tokens, against the matrix-product peak of the round."
+        "marked 1. Computed: positions that run through the encoder for each real token. Share: operations that the answers "
+        "need on real tokens, against the matrix-product peak of the round."
     )
 
 
 def _lines(records: Sequence[Record]) -> Iterator[str]:
-    yield "| line | contender | speed | time | share of peak | peak memory | agree |"
-    yield "|---|---|---:|---:|---:|---:|---|"
+    yield "| line | contender | speed | time | computed | share of peak | peak memory | agree |"
+    yield "|---|---|---:|---:|---:|---:|---:|---|"
     for record in records:
         agree = "yes" if record["agreement"]["holds"] else "**no**"
         for name, found in record["contenders"].items():
             note = f" ({found['note']})" if found["note"] else ""
             time, share, memory = found["time_against_base"], found["share_of_peak"], found["peak_memory_bytes"]
+            computed = found["computed_per_unit"]
             rate = f"{found[record['unit'] + '_per_second']:,.0f} {record['unit']}/s"
             relative = "1" if name == record["base"] else f"{time['median']:.2f} ({time['min']:.2f}–{time['max']:.2f})"
             cells = (
@@ -41,6 +43,7 @@ def _lines(records: Sequence[Record]) -> Iterator[str]:
                 name + note,
                 rate,
                 relative,
+                "–" if computed is None else f"{computed:.2f}",
                 "–" if share is None else f"{share['median']:.2f}",
                 "–" if memory is None else f"{memory / 2**20:,.0f} MiB",
                 agree,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import best_of, load_pipeline, piped
+from benchmarks.peers import pipelines
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
 from benchmarks.rows import LANGUAGES, spread
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
@@ -20,7 +20,7 @@ from xstilts.task_types import Classification
 ENCODING = Encoding(max_length=128)
 NEAR = 1e-3, 0.1
 """Probabilities that differ by less are the same: in float32, in bfloat16."""
-OURS, DEFAULT, BEST = "xstilts", "transformers pipeline", "transformers pipeline, sorted, best batch"
+OURS = "xstilts"
 
 
 def races(setting: Setting) -> Iterator[Race]:
@@ -32,7 +32,7 @@ def races(setting: Setting) -> Iterator[Race]:
     examples, lengths = [whole[i] for i in chosen], lengths[chosen]
     folder = setting.with_head("xnli", task_type.name, task_type.head, setting.encode(task_type, examples, ENCODING))
     inputs = [{"text": e.first, "text_pair": e.second} for e in examples]
-    options = {"truncation": True, "max_length": ENCODING.max_length}
+    tokens, flops = int(lengths.sum()), setting.flops(lengths.tolist(), reads=len(lengths))
 
     def ours() -> Ready:
         model = Model.load(folder, precision=setting.precision)
@@ -40,24 +40,14 @@ def races(setting: Setting) -> Iterator[Race]:
         def call() -> list[dict[str, Any]]:
             return predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0]
 
-        return Ready(call)
+        return Ready(call, computed=tokens)
 
-    def default() -> Ready:
-        return Ready(
-            piped(load_pipeline("text-classification", folder, setting.precision), inputs, lengths, 1, **options),
-            "batch 1",
-        )
-
-    def best() -> Ready:
-        pipe = load_pipeline("text-classification", folder, setting.precision)
-        return best_of({f"batch {size}": piped(pipe, inputs, lengths, size, **options) for size in (8, 16, 32)})
-
-    tokens, flops = int(lengths.sum()), setting.flops(lengths.tolist(), reads=len(lengths))
-    made = {OURS: ours, DEFAULT: default, BEST: best}
+    options = {"truncation": True, "max_length": ENCODING.max_length}
+    peers = pipelines("text-classification", folder, setting.precision, inputs, lengths, **options)
     yield Race(
         name="classify",
         unit="tokens",
-        contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
+        contenders={name: Contender(make, tokens, flops) for name, make in {OURS: ours, **peers}.items()},
         base=OURS,
         check=lambda answers: same_labels(answers, [e.id for e in examples], setting.near(*NEAR)),
         notes={"rows": len(examples), "tokens": tokens},

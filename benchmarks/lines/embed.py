@@ -54,7 +54,7 @@ def races(setting: Setting) -> Iterator[Race]:
         return onnx_encoder(setting.model, setting.scratch / "onnx", ENCODING.max_length)
 
     def best(encode: Encode, *sizes: int) -> Ready:
-        return best_of({f"batch {size}": sized(encode, size) for size in sizes})
+        return best_of([Ready(sized(encode, size), f"batch {size}") for size in sizes])
 
     made: dict[str, Callable[[], Ready]] = {
         OURS: ours,

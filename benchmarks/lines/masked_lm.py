@@ -16,7 +16,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLan
 
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
-from benchmarks.trainer import Watch, fitting, grouped, items_of, train_once
+from benchmarks.trainer import Watch, fitting, grouped, items_of, padded_positions, train_once
 from xstilts.batching import Batch
 from xstilts.batching.masking import Masking
 from xstilts.hyperparameters import Encoding, Training
@@ -53,14 +53,17 @@ def races(setting: Setting) -> Iterator[Race]:
             train(model, course, micro_batch_tokens=MICRO_BATCH_TOKENS, dev=None, progress=watch.progress, log=log)
             return watch.timed()
 
-        return Ready(call)
+        return Ready(call, computed=_tokens(features, randomly))
 
     def theirs(batches: Sequence[IntArray]) -> Ready:
         model, items = fitting(folder, AutoModelForMaskedLM, None), items_of(features)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASK)
         precision = setting.precision
-        return Ready(lambda: train_once(model, items, batches, collate, settings, precision=precision).timed())
+        computed = padded_positions(features.lengths, batches)
+        return Ready(
+            lambda: train_once(model, items, batches, collate, settings, precision=precision).timed(), computed=computed
+        )
 
     made = {
         OURS: (ours, randomly),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import best_of, load_pipeline, piped
+from benchmarks.peers import pipelines
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
 from benchmarks.rows import LANGUAGES, spread
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
@@ -25,7 +25,7 @@ from xstilts.task_types.classification import log_softmax
 ENCODING = Encoding(max_length=512)
 NEAR = 1e-3, 0.1
 """Probabilities that differ by less are the same: in float32, in bfloat16."""
-OURS, DEFAULT, BEST = "xstilts", "transformers pipeline", "transformers pipeline, sorted, best batch"
+OURS = "xstilts"
 
 
 def races(setting: Setting) -> Iterator[Race]:
@@ -38,21 +38,18 @@ def races(setting: Setting) -> Iterator[Race]:
     features = setting.encode(task_type, examples, ENCODING)
     folder = setting.with_head("udpos", task_type.name, task_type.head, features)
     inputs = [list(e.words) for e in examples]
-    options = {"is_split_into_words": True, "ignore_labels": []}
+    tokens, flops = int(lengths.sum()), setting.flops(lengths.tolist(), reads=len(features.read))
 
     def ours() -> Ready:
         model = Model.load(folder, precision=setting.precision)
-        return Ready(lambda: predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0])
 
-    def default() -> Ready:
-        return Ready(
-            piped(load_pipeline("token-classification", folder, setting.precision), inputs, lengths, 1, **options),
-            "batch 1",
-        )
+        def call() -> list[dict[str, Any]]:
+            return predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0]
 
-    def best() -> Ready:
-        pipe = load_pipeline("token-classification", folder, setting.precision)
-        return best_of({f"batch {size}": piped(pipe, inputs, lengths, size, **options) for size in (8, 16, 32)})
+        return Ready(call, computed=tokens)
+
+    options = {"is_split_into_words": True, "ignore_labels": []}
+    peers = pipelines("token-classification", folder, setting.precision, inputs, lengths, **options)
 
     def check(answers: Mapping[str, Any]) -> Agreement:
         logits = predict_logits(
@@ -60,12 +57,10 @@ def races(setting: Setting) -> Iterator[Race]:
         )
         return same_tags(answers, examples, np.exp(log_softmax(logits)), setting.near(*NEAR))
 
-    tokens, flops = int(lengths.sum()), setting.flops(lengths.tolist(), reads=len(features.read))
-    made = {OURS: ours, DEFAULT: default, BEST: best}
     yield Race(
         name="tag",
         unit="tokens",
-        contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
+        contenders={name: Contender(make, tokens, flops) for name, make in {OURS: ours, **peers}.items()},
         base=OURS,
         check=check,
         notes={"rows": len(examples), "tokens": tokens, "words": len(features.read)},
@@ -86,7 +81,7 @@ def same_tags(answers: Mapping[str, Any], examples: Sequence[TaggingExample], ch
     """The same tag for every word, by the pipeline's answer at the word's first sub-word.
 
     Args:
-        answers: ours as scored outputs, the pipeline's as entities.
+        answers: ours as scored outputs, the pipelines' as entities.
         examples: the sentences.
         chances: probabilities of our tags, one row for each word.
         near: how far probabilities may lie apart.
@@ -96,7 +91,7 @@ def same_tags(answers: Mapping[str, Any], examples: Sequence[TaggingExample], ch
     for i, example in enumerate(examples):
         places = list(accumulate((len(word) + 1 for word in example.words[:-1]), initial=0))
         own = answers[OURS][i]["tags"]
-        for name in (DEFAULT, BEST):
+        for name in answers.keys() - {OURS}:
             found: dict[int, Any] = {}
             for entity in answers[name][i]:
                 found.setdefault(int(entity["start"]), entity)

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
-from benchmarks.trainer import Item, Watch, fitting, grouped, items_of, train_once
+from benchmarks.trainer import Item, Watch, fitting, grouped, items_of, padded_positions, train_once
 from xstilts.data.pairs import NLI_LABELS
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.models.model import Model
@@ -123,7 +123,8 @@ class Fitting:
         """As ``xstilts run`` trains."""
         course = self.course(steps)
         model = self.model()
-        return Ready(lambda: self.train_ours(model, course).timed())
+        tokens = self._tokens([course.sequences(i) for i in range(steps)])
+        return Ready(lambda: self.train_ours(model, course).timed(), computed=tokens)
 
     def train_ours(self, model: Model, course: TaskCourse) -> Watch:
         """One training."""
@@ -144,7 +145,12 @@ class Fitting:
         model, settings = fitting(self.folder, AutoModelForSequenceClassification, self.dropout), self.course(steps)
         items, collate = items_of(self.features, labels=self.labels), self.collator(padding)
         precision = self.setting.precision
-        return Ready(lambda: train_once(model, items, batches, collate, settings.settings, precision=precision).timed())
+        computed = padded_positions(self.features.lengths, batches, None if padding is True else ENCODING.max_length)
+
+        def call() -> Any:
+            return train_once(model, items, batches, collate, settings.settings, precision=precision).timed()
+
+        return Ready(call, computed=computed)
 
     def collator(self, padding: bool | str) -> Callable[[list[Item]], Any]:
         """Pads a batch to its longest sequence, or all to 128."""

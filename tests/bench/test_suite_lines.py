@@ -19,9 +19,12 @@ if importlib.util.find_spec("benchmarks") is None:
 pytest.importorskip("faiss")
 
 from benchmarks.lines import LINES, answer, classify, embed, masked_lm, search, tag, train
+from benchmarks.peers import BEST, DEFAULT, positions
 from benchmarks.race import Race, Timed
 from benchmarks.random_encoder import make_encoder, shape_of
 from benchmarks.setting import Setting
+from benchmarks.trainer import padded_positions
+from transformers import XLMRobertaModel
 
 from xstilts.data.conll import UPOS
 from xstilts.data.pairs import NLI_LABELS
@@ -72,6 +75,34 @@ def test_contenders_do_the_same_work_and_agree(setting: Setting, line: str) -> N
         assert found.holds, found.as_json()
 
 
+@pytest.mark.parametrize("line", ["classify", "tag", "answer"])
+def test_what_is_said_to_be_computed_is_what_runs_through_the_encoder(
+    setting: Setting, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    plain = XLMRobertaModel.forward
+
+    def counting(self: Any, input_ids: Any = None, **others: Any) -> Any:
+        counted.append(input_ids.numel())
+        return plain(self, input_ids, **others)
+
+    monkeypatch.setattr(XLMRobertaModel, "forward", counting)
+    (race,) = LINES[line](setting)
+    for name, contender in race.contenders.items():
+        ready = contender.make()
+        counted.clear()
+        ready.call()
+        assert ready.computed == sum(counted), name
+        assert sum(counted) >= contender.work
+    assert race.contenders[race.base].make().computed == race.contenders[race.base].work
+
+
+def test_positions_are_those_of_blocks_as_wide_as_their_longest() -> None:
+    assert positions(np.array([3, 9, 4, 5, 2]), 2) == 2 * 9 + 2 * 5 + 2
+    assert padded_positions(np.array([3, 9, 4, 5]), [np.array([1]), np.array([0, 2]), np.array([3])]) == 2 * 4 + 5
+    assert padded_positions(np.array([3, 9, 4, 5]), [np.array([1]), np.array([0, 2])], 128) == 2 * 128
+
+
 @pytest.mark.parametrize("line", ["classify", "embed", "train", "masked-lm"])
 def test_contenders_agree_in_bfloat16(setting: Setting, line: str) -> None:
     for race, answers in raced(replace(setting, precision="bf16"), line):
@@ -84,20 +115,20 @@ def test_labels_that_differ_are_found(setting: Setting) -> None:
     assert len({row["label"] for row in answers[classify.OURS]}) > 1
     wrong = deepcopy(answers)
     sure = max(range(len(wrong[classify.OURS])), key=lambda i: np.ptp(wrong[classify.OURS][i]["scores"]))
-    wrong[classify.BEST][sure]["label"] = NLI_LABELS[int(np.argmin(wrong[classify.OURS][sure]["scores"]))]
+    wrong[BEST][sure]["label"] = NLI_LABELS[int(np.argmin(wrong[classify.OURS][sure]["scores"]))]
     assert not race.check(wrong).holds
     shifted = deepcopy(answers)
-    shifted[classify.BEST].append(shifted[classify.BEST].pop(0))  # answers in another order than the rows
+    shifted[BEST].append(shifted[BEST].pop(0))  # answers in another order than the rows
     assert not race.check(shifted).holds
 
 
 def test_tags_that_differ_are_found(setting: Setting) -> None:
     ((race, answers),) = raced(setting, "tag")
     wrong = deepcopy(answers)
-    wrong[tag.DEFAULT][2][0]["entity"] = next(t for t in UPOS if t != wrong[tag.DEFAULT][2][0]["entity"])
+    wrong[DEFAULT][2][0]["entity"] = next(t for t in UPOS if t != wrong[DEFAULT][2][0]["entity"])
     assert not race.check(wrong).holds
     missing = deepcopy(answers)
-    del missing[tag.BEST][2][0]
+    del missing[BEST][2][0]
     assert "no answer" in race.check(missing).differences[0].where
 
 
@@ -110,7 +141,7 @@ def test_a_tag_is_read_at_the_first_subword_of_its_word() -> None:
     ]
     chances = np.zeros((2, len(UPOS)))
     chances[0, UPOS.index("NOUN")] = chances[1, UPOS.index("VERB")] = 0.9
-    answers = {tag.OURS: [{"tags": ["NOUN", "VERB"]}], tag.DEFAULT: [entities], tag.BEST: [entities]}
+    answers = {tag.OURS: [{"tags": ["NOUN", "VERB"]}], DEFAULT: [entities], BEST: [entities]}
     assert not tag.same_tags(answers, [example], chances, tag.NEAR[0]).differences
 
 

@@ -62,7 +62,7 @@ def test_a_contender_that_holds_the_watch_is_believed() -> None:
 
 def test_rates_are_per_unit_of_each_contenders_own_work() -> None:
     measured = Rounds({"ours": [1.0, 2.0, 1.0], "theirs": [4.0, 4.0, 6.0]}, {}, [10_000.0, 10_000.0, 2000.0])
-    found = record(race(), measured, notes={"theirs": "batch 8"}, memory={"ours": 7})
+    found = record(race(), measured, chosen={"theirs": ("batch 8", 320), "ours": ("", None)}, memory={"ours": 7})
     ours, theirs = found["contenders"]["ours"], found["contenders"]["theirs"]
     assert (ours["tokens_per_second"], theirs["tokens_per_second"]) == (100, 50)
     assert theirs["time_against_base"] == {
@@ -71,6 +71,7 @@ def test_rates_are_per_unit_of_each_contenders_own_work() -> None:
         "max": 3.0,
     }  # 0.02 to 0.01 a token, round by round
     assert ours["share_of_peak"] == {"median": 0.1, "min": 0.05, "max": 0.5}
+    assert (ours["computed_per_unit"], theirs["computed_per_unit"]) == (None, 1.6)
     assert (theirs["note"], ours["peak_memory_bytes"], theirs["peak_memory_bytes"]) == ("batch 8", 7, None)
 
 
@@ -85,13 +86,13 @@ def test_only_rounding_agrees() -> None:
 def test_the_table_shows_what_does_not_agree() -> None:
     measured = Rounds({"ours": [1.0], "theirs": [4.0]}, {}, [10_000.0])
     wrong = race(lambda _: Agreement("labels", [Difference("row 7: yes, theirs: no", 0.5)]))
-    found = record(wrong, measured, notes={}, memory={"theirs": 3 * 2**20})
+    found = record(wrong, measured, chosen={}, memory={"theirs": 3 * 2**20})
     about = {
         "environment": {"cpu": "a CPU", "threads": 2, "python": "3", "versions": {"torch": "2"}, "commit": "abc"},
         "setting": {"model": "m", "data": "real", "seed": 0, "rounds": 1},
     }
     shown = markdown([{**found, **about}])
-    assert "| toy | theirs | 50 tokens/s | 2.00 (2.00–2.00) | 0.05 | 3 MiB | **no** |" in shown
+    assert "| toy | theirs | 50 tokens/s | 2.00 (2.00–2.00) | – | 0.05 | 3 MiB | **no** |" in shown
     assert "row 7: yes, theirs: no" in shown
 
 
