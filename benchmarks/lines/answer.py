@@ -5,8 +5,9 @@ transformers 5 has no question-answering pipeline any more; the example remains.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from xstilts.hyperparameters import Encoding
 from xstilts.inference.predict import predict
 from xstilts.models.model import Model
 from xstilts.task_types import Span, SpanExample
+from xstilts.task_types.base import IntArray
 
 ENCODING = Encoding(max_length=384, stride=128)
 NEAR = 1e-3, 0.5
@@ -40,7 +42,6 @@ def races(setting: Setting) -> Iterator[Race]:
     examples = [whole[i] for i in chosen]
     features = setting.encode(task_type, examples, ENCODING)
     folder = setting.with_head("xquad", task_type.name, task_type.head, features)
-    inputs = [(e.question, e.context) for e in examples]
     windows, tokens = features.lengths, int(features.lengths.sum())
 
     def ours() -> Ready:
@@ -50,6 +51,30 @@ def races(setting: Setting) -> Iterator[Race]:
             return predict(model, task_type, examples, ENCODING, micro_batch_tokens=MICRO_BATCH_TOKENS)[0]
 
         return Ready(call, computed=tokens)
+
+    flops = setting.flops(features.lengths.tolist(), reads=len(features.read))
+    made = {OURS: ours, **run_qa(setting, folder, [(e.question, e.context) for e in examples], windows)}
+    yield Race(
+        name="answer",
+        unit="tokens",
+        contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
+        base=OURS,
+        check=lambda answers: same_spans(answers, examples, setting.near(*NEAR)),
+        notes={"rows": len(examples), "windows": features.num_sequences, "tokens": tokens},
+    )
+
+
+def run_qa(
+    setting: Setting, folder: Path, inputs: Sequence[tuple[str, str]], windows: IntArray
+) -> dict[str, Callable[[], Ready]]:
+    """The example at its default, at the best size of batches of windows as they come, and of sorted windows.
+
+    Args:
+        setting: of this run.
+        folder: of the model with a span head.
+        inputs: questions and contexts.
+        windows: how long each window is, in their order.
+    """
 
     def load() -> QuestionAnswering:
         return QuestionAnswering(
@@ -77,21 +102,11 @@ def races(setting: Setting) -> Iterator[Race]:
 
         return best_of([sized(size) for size in sizes])
 
-    flops = setting.flops(features.lengths.tolist(), reads=len(features.read))
-    made = {
-        OURS: ours,
+    return {
         DEFAULT: default,
         BEST: lambda: best(IN_ORDER_SIZES, sort=False),
         SORTED: lambda: best(SORTED_SIZES, sort=True),
     }
-    yield Race(
-        name="answer",
-        unit="tokens",
-        contenders={name: Contender(make, tokens, flops) for name, make in made.items()},
-        base=OURS,
-        check=lambda answers: same_spans(answers, examples, setting.near(*NEAR)),
-        notes={"rows": len(examples), "windows": features.num_sequences, "tokens": tokens},
-    )
 
 
 def _plain(setting: Setting, examples: Sequence[SpanExample]) -> list[SpanExample]:
