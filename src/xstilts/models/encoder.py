@@ -137,12 +137,10 @@ class Encoder(nn.Module):
 
     def _execute(self, batch: Batch, call: Callable[..., States], num_layers: int) -> States:
         self.check(batch)
-        layout = arrange(batch.lengths, batch.input_ids.device)
+        packed = self.execution.kind == "packed"
+        layout = arrange(batch.lengths, batch.input_ids.device, whole_model=not packed)
         with self.autocast(batch.input_ids.device):
-            if self.execution.kind == "packed":
-                states = self._packed(batch, layout, call, num_layers)
-            else:
-                states = self._padded(batch, layout, call)
+            states = self._packed(batch, layout, call, num_layers) if packed else self._padded(batch, layout, call)
         return [layout.restore(state).float() for state in states]
 
     def autocast(self, device: torch.device) -> torch.autocast:

@@ -5,8 +5,9 @@ Shape legend: T tokens of all sequences end to end; N sequences; n sequences of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_WASTE = 0.25
-"""Share of a block that may be padding. Below it, one call on a block is faster than two calls (SPEED: 3.25 against 3.38
-forward, 3.08 against 3.01 with backward, for truly random batches)."""
+"""Share of a block that may be padding where a whole model runs over it, or a GPU attends: calls cost more there."""
+RUN_PAIRS, POSITION_PAIRS = 20_000, 60
+"""What one more run costs on a CPU, and each position of a block with padding (its copies), counted in pairs of positions
+that attend to each other. Measured with 64, 384 and 768 hidden units, forward and backward (``benchmarks/NOTES.md``)."""
+
+Cut = Callable[[NDArray[np.int64]], list[tuple[int, int]]]
+"""Cuts ascending lengths into stretches, each from its first sequence to behind its last."""
 
 
 class _Select(torch.autograd.Function):
@@ -96,12 +102,23 @@ class Run:
 class Layout:
     """How the tokens of a batch are sorted by the length of their sequence, and the runs of the sorted row."""
 
-    runs: tuple[Run, ...]
+    ordered: NDArray[np.int64]  # N: lengths of the sequences of the sorted row
+    cut: Cut
     positions: Tensor  # T: position of each token of the sorted row in its sequence, from 0
     order: Tensor | None  # T: which token of the batch stands where in the sorted row; None when already sorted
     inverse: Tensor | None
     bounds: Tensor  # N + 1, int32: where each sequence of the sorted row begins, and the end of the last
-    longest: int
+
+    @property
+    def longest(self) -> int:
+        """The longest sequence."""
+        return int(self.ordered.max(initial=0))
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Made when first asked for: a kernel that attends within all sequences at once needs none."""
+        device = self.positions.device
+        return tuple(_run(self.ordered[first:last], device) for first, last in self.cut(self.ordered))
 
     def split(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Rows of the sorted row, run by run."""
@@ -120,8 +137,11 @@ class Layout:
         return rows if self.inverse is None else select(rows, self.inverse)
 
 
-def arrange(lengths: Sequence[int], device: torch.device) -> Layout:
-    """The layout of sequences of ``lengths`` (each at least 1)."""
+def arrange(lengths: Sequence[int], device: torch.device, *, whole_model: bool = False) -> Layout:
+    """The layout of sequences of ``lengths`` (each at least 1).
+
+    ``whole_model``: not attention alone runs over blocks, but the model.
+    """
     given = np.asarray(lengths, np.int64)
     by_length = np.argsort(given, kind="stable")
     ordered = given[by_length]
@@ -132,9 +152,9 @@ def arrange(lengths: Sequence[int], device: torch.device) -> Layout:
         permutation = positions + np.repeat(starts[by_length], ordered)
         order = torch.from_numpy(permutation).to(device)
         inverse = torch.from_numpy(np.argsort(permutation)).to(device)
-    runs = tuple(_run(ordered, first, last, device) for first, last in _neighbours(ordered.tolist()))
+    cut = near_lengths if whole_model or device.type != "cpu" else least_attention
     bounds = torch.from_numpy(np.concatenate([[0], np.cumsum(ordered)]).astype(np.int32)).to(device)
-    return Layout(runs, torch.from_numpy(positions).to(device), order, inverse, bounds, int(given.max(initial=0)))
+    return Layout(ordered, cut, torch.from_numpy(positions).to(device), order, inverse, bounds)
 
 
 def _counting(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -144,23 +164,44 @@ def _counting(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return result
 
 
-def _neighbours(ordered: list[int]) -> list[tuple[int, int]]:
-    """Cut ascending lengths into stretches whose blocks waste less than ``MAX_WASTE``."""
+def near_lengths(ordered: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Stretches whose blocks waste less than ``MAX_WASTE``, as few as there can be."""
     cuts: list[tuple[int, int]] = []
     first, tokens = 0, 0
-    for i, length in enumerate(ordered):
+    for i, length in enumerate(ordered.tolist()):
         if tokens + length <= (1 - MAX_WASTE) * length * (i + 1 - first):
             cuts.append((first, i))
             first, tokens = i, 0
         tokens += length
-    if ordered:
+    if len(ordered):
         cuts.append((first, len(ordered)))
     return cuts
 
 
-def _run(ordered: NDArray[np.int64], first: int, last: int, device: torch.device) -> Run:
-    lengths = ordered[first:last]
-    longest, count, size = int(lengths[-1]), last - first, int(lengths.sum())
+def least_attention(ordered: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Stretches whose attention costs the least in all, by ``RUN_PAIRS`` and ``POSITION_PAIRS``.
+
+    Equal lengths stay together. The cheapest way to cut the first j lengths ends with some stretch, before which the rest
+    is cut in its cheapest way.
+    """
+    values, counts = np.unique(ordered, return_counts=True)
+    ends = np.concatenate([[0], np.cumsum(counts)])  # behind the sequences of each length
+    cheapest, begins = np.zeros(len(values) + 1), np.zeros(len(values) + 1, np.int64)
+    for j, longest in enumerate(values.tolist(), start=1):
+        positions = (ends[j] - ends[:j]) * longest  # of a stretch that begins with each of the lengths so far
+        costs = cheapest[:j] + positions * (longest + POSITION_PAIRS) + RUN_PAIRS
+        costs[-1] -= positions[-1] * POSITION_PAIRS  # one length: no padding, nothing is copied
+        begins[j] = costs.argmin()
+        cheapest[j] = costs[begins[j]]
+    cuts, j = [], len(values)
+    while j:
+        cuts.append((int(ends[begins[j]]), int(ends[j])))
+        j = int(begins[j])
+    return cuts[::-1]
+
+
+def _run(lengths: NDArray[np.int64], device: torch.device) -> Run:
+    longest, count, size = int(lengths[-1]), len(lengths), int(lengths.sum())
     if int(lengths[0]) == longest:
         return Run(size, count, longest, None, None)
     block_starts = np.repeat(np.arange(count) * longest, lengths)
