@@ -246,7 +246,7 @@ def test_ctrl_c_cancels_the_jobs_but_not_those_that_are_only_followed(cluster: P
             raise KeyboardInterrupt
 
     Queue.of(plan, store).fill(("sleep", "600"), 1, {})
-    with pytest.raises(XstiltsError, match="stopped: 2 jobs are cancelled"):
+    with pytest.raises(XstiltsError, match="stopped; jobs cancelled: 2"):
         run_jobs(plan, store, [], 2, {}, stop)
     wait_for(lambda: not running(cluster))
     assert len(list(cluster.glob("jobs/*/cancelled"))) == 2

@@ -148,7 +148,7 @@ def _interrupted(queue: Queue, *, cancel: bool) -> StoppedError:
             ask("scancel", *live)
     except SlurmError as error:
         return StoppedError(f"stopped, but the jobs go on: {error.what}", hint=f"scancel --name={queue.name}")
-    return StoppedError(f"stopped: {len(live)} jobs are cancelled", hint=SAFE)
+    return StoppedError(f"stopped; jobs cancelled: {len(live)}", hint=SAFE)
 
 
 def _cells(planned: Plan) -> set[str]:
