@@ -165,7 +165,7 @@ def _counting(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def near_lengths(ordered: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Stretches whose blocks waste less than ``MAX_WASTE``, as few as there can be."""
+    """Stretches whose blocks waste less than ``MAX_WASTE``, each as long as it may be."""
     cuts: list[tuple[int, int]] = []
     first, tokens = 0, 0
     for i, length in enumerate(ordered.tolist()):
