@@ -28,8 +28,8 @@ def plain(precision: Precision) -> dict[str, Any]:
 
 DEFAULT, BEST = "transformers pipeline", "transformers pipeline, best batch"
 SORTED = "transformers pipeline, sorted, best batch"
-IN_ORDER_SIZES, SORTED_SIZES = (4, 8, 16, 32), (8, 16, 32)
-"""Of batches that are tried: rows in random order lose more by padding the larger a batch is."""
+IN_ORDER_SIZES, SORTED_SIZES = (1, 2, 4, 8, 16, 32), (8, 16, 32)
+"""Of batches that are tried: rows in random order lose more by padding the larger a batch is, and a batch of one nothing."""
 
 
 def best_of(settings: Sequence[Ready]) -> Ready:
