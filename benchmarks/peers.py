@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
 from benchmarks.race import Ready
+from benchmarks.rows import in_batches, positions
 from xstilts.inference.search import Neighbours
 from xstilts.models.loading import quiet
 from xstilts.models.precision import Precision
@@ -40,12 +41,6 @@ def best_of(settings: Sequence[Ready]) -> Ready:
         settings[i].call()
         seconds[i] = min(seconds[i], time.perf_counter() - start)
     return settings[int(np.argmin(seconds))]
-
-
-def positions(lengths: IntArray, batch_size: int) -> int:
-    """How many positions batches of these sequences have, each as wide as its longest one."""
-    firsts = range(0, len(lengths), batch_size)
-    return sum(int(lengths[i : i + batch_size].max()) * len(lengths[i : i + batch_size]) for i in firsts)
 
 
 def load_pipeline(task: str, folder: Path, precision: Precision) -> Any:
@@ -89,7 +84,7 @@ def piped(pipe: Any, inputs: Sequence[Any], lengths: IntArray, batch_size: int, 
         answers = pipe(ordered, batch_size=batch_size, **options)
         return in_order(answers, order)
 
-    return Ready(call, f"batch {batch_size}", positions(lengths[order], batch_size))
+    return Ready(call, f"batch {batch_size}", positions(in_batches(lengths[order], batch_size)))
 
 
 def in_order(answers: Sequence[Any], order: IntArray) -> list[Any]:

@@ -7,7 +7,7 @@ sub-word each; their lengths are drawn from ``lengths.json``, the histograms of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,6 +150,16 @@ class MadeRows:
 
     def _text(self, draws: np.random.Generator, length: int) -> str:
         return " ".join(self.words[i] for i in draws.integers(len(self.words), size=length))
+
+
+def in_batches(lengths: IntArray, size: int) -> list[IntArray]:
+    """Lengths, so many at a time."""
+    return np.split(lengths, range(size, len(lengths), size))
+
+
+def positions(batches: Iterable[IntArray], width: int | None = None) -> int:
+    """How many positions batches of sequences of these lengths have, each as wide as its longest one, or ``width``."""
+    return sum(len(lengths) * (width or int(lengths.max())) for lengths in batches)
 
 
 def spread(lengths: Sequence[int] | IntArray, count: int, seed: int) -> IntArray:

@@ -140,11 +140,6 @@ def grouped(lengths: IntArray, batch_size: int, steps: int, seed: int) -> list[I
     return [chosen[i] for i in np.random.default_rng(seed).permutation(steps)]
 
 
-def padded_positions(lengths: IntArray, batches: Sequence[IntArray], width: int | None = None) -> int:
-    """Positions of the batches after the first, which is not counted, each as wide as its longest sequence, or ``width``."""
-    return sum(len(batch) * (width or int(lengths[batch].max())) for batch in batches[1:])
-
-
 def items_of(features: Features, **more: Sequence[Any]) -> list[Item]:
     """Sequences as the Trainer's collators take them; ``more`` adds a column."""
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import IN_ORDER_SIZES, SORTED_SIZES, QuestionAnswering, best_of, positions
+from benchmarks.peers import IN_ORDER_SIZES, SORTED_SIZES, QuestionAnswering, best_of
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
-from benchmarks.rows import LANGUAGES, spread
+from benchmarks.rows import LANGUAGES, in_batches, positions, spread
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
 from xstilts.hyperparameters import Encoding
 from xstilts.inference.predict import predict
@@ -89,7 +89,7 @@ def run_qa(
     def default() -> Ready:
         model = load()
         note = f"batch {_DEFAULT_SIZE}, padded to {ENCODING.max_length}"
-        computed = len(windows) * ENCODING.max_length
+        computed = positions([windows], ENCODING.max_length)
         return Ready(lambda: model(inputs, _DEFAULT_SIZE, sort=False, pad=True), note, computed)
 
     def best(sizes: Sequence[int], *, sort: bool) -> Ready:
@@ -98,7 +98,7 @@ def run_qa(
 
         def sized(size: int) -> Ready:
             call = partial(model, inputs, size, sort=sort, pad=False)
-            return Ready(call, f"batch {size}", positions(ordered, size))
+            return Ready(call, f"batch {size}", positions(in_batches(ordered, size)))
 
         return best_of([sized(size) for size in sizes])
 

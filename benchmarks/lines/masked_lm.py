@@ -15,8 +15,9 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLanguageModeling
 
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
+from benchmarks.rows import positions
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
-from benchmarks.trainer import Watch, fitting, grouped, items_of, padded_positions, train_once
+from benchmarks.trainer import Watch, fitting, grouped, items_of, train_once
 from xstilts.batching import Batch
 from xstilts.batching.masking import Masking
 from xstilts.hyperparameters import Encoding, Training
@@ -60,7 +61,7 @@ def races(setting: Setting) -> Iterator[Race]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASK)
         precision = setting.precision
-        computed = padded_positions(features.lengths, batches)
+        computed = positions([features.lengths[batch] for batch in batches[1:]])
         return Ready(
             lambda: train_once(model, items, batches, collate, settings, precision=precision).timed(), computed=computed
         )

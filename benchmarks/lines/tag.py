@@ -91,7 +91,7 @@ def same_tags(answers: Mapping[str, Any], examples: Sequence[TaggingExample], ch
     for i, example in enumerate(examples):
         places = list(accumulate((len(word) + 1 for word in example.words[:-1]), initial=0))
         own = answers[OURS][i]["tags"]
-        for name in answers.keys() - {OURS}:
+        for name in (name for name in answers if name != OURS):
             found: dict[int, Any] = {}
             for entity in answers[name][i]:
                 found.setdefault(int(entity["start"]), entity)

@@ -17,8 +17,9 @@ import numpy as np
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
 from benchmarks.race import Agreement, Contender, Difference, Race, Ready
+from benchmarks.rows import positions
 from benchmarks.setting import MICRO_BATCH_TOKENS, Setting
-from benchmarks.trainer import Item, Watch, fitting, grouped, items_of, padded_positions, train_once
+from benchmarks.trainer import Item, Watch, fitting, grouped, items_of, train_once
 from xstilts.data.pairs import NLI_LABELS
 from xstilts.hyperparameters import Encoding, Training
 from xstilts.models.model import Model
@@ -145,7 +146,9 @@ class Fitting:
         model, settings = fitting(self.folder, AutoModelForSequenceClassification, self.dropout), self.course(steps)
         items, collate = items_of(self.features, labels=self.labels), self.collator(padding)
         precision = self.setting.precision
-        computed = padded_positions(self.features.lengths, batches, None if padding is True else ENCODING.max_length)
+        computed = positions(
+            [self.features.lengths[batch] for batch in batches[1:]], None if padding is True else ENCODING.max_length
+        )
 
         def call() -> Any:
             return train_once(model, items, batches, collate, settings.settings, precision=precision).timed()

@@ -19,11 +19,11 @@ if importlib.util.find_spec("benchmarks") is None:
 pytest.importorskip("faiss")
 
 from benchmarks.lines import LINES, answer, classify, embed, masked_lm, search, tag, train
-from benchmarks.peers import BEST, DEFAULT, positions
+from benchmarks.peers import BEST, DEFAULT
 from benchmarks.race import Race, Timed
 from benchmarks.random_encoder import make_encoder, shape_of
+from benchmarks.rows import in_batches, positions
 from benchmarks.setting import Setting
-from benchmarks.trainer import padded_positions
 from transformers import XLMRobertaModel
 
 from xstilts.data.conll import UPOS
@@ -98,9 +98,10 @@ def test_what_is_said_to_be_computed_is_what_runs_through_the_encoder(
 
 
 def test_positions_are_those_of_blocks_as_wide_as_their_longest() -> None:
-    assert positions(np.array([3, 9, 4, 5, 2]), 2) == 2 * 9 + 2 * 5 + 2
-    assert padded_positions(np.array([3, 9, 4, 5]), [np.array([1]), np.array([0, 2]), np.array([3])]) == 2 * 4 + 5
-    assert padded_positions(np.array([3, 9, 4, 5]), [np.array([1]), np.array([0, 2])], 128) == 2 * 128
+    batches = in_batches(np.array([3, 9, 4, 5, 2]), 2)
+    assert [batch.tolist() for batch in batches] == [[3, 9], [4, 5], [2]]
+    assert positions(batches) == 2 * 9 + 2 * 5 + 2
+    assert positions(batches, 128) == 5 * 128
 
 
 @pytest.mark.parametrize("line", ["classify", "embed", "train", "masked-lm"])
